@@ -1,0 +1,40 @@
+"""What the museum knows about one mistake."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+MEASURED = Path(__file__).with_name("effects.json")
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One mistake: what it looks like, why it tempts, who made it, what it costs, what sees it."""
+
+    name: str  # "swapped-arguments": what one types
+    title: str  # "arguments swapped": what one reads
+    area: str  # "kl", "sampler", "elbo", "likelihood", "estimator", "backward" or "model"
+    code: str  # "M10": tenth of the KL mistakes;  "A3": third of the others
+    wrong: str  # the formula with the mistake in it
+    right: str  # the formula
+    tempts: str  # why one makes it
+    seen_by: str  # the check that sees it, and a famous one that does not
+    thread: str = ""  # where somebody made it: "owner/repo#number", comma-separated
+    f: Callable | None = None  # area "kl": f(mean_q, cov_q, mean_p, cov_p) -> float
+    plants: Mapping[str, Callable] = field(default_factory=dict)  # "module:name" -> replacement
+    tests: tuple[str, ...] = ()  # "tests/file.py::test": these turn red when it is planted
+
+    @property
+    def effect(self) -> str:
+        """What it does to a trained model, in nats: `python -m tinyvae.classroom.effects` says."""
+        return measured().get(self.name, "not measured")
+
+
+@cache
+def measured() -> dict[str, str]:
+    """The sentences that `python -m tinyvae.classroom.effects` wrote, by the mistake's name."""
+    if not MEASURED.exists():
+        return {}
+    return json.loads(MEASURED.read_text(encoding="utf-8"))["effects"]
