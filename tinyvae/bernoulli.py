@@ -1,0 +1,41 @@
+"""The Bernoulli likelihood of black and white pixels, from logits, with its backward.
+
+p(x|z) = prod_d  p_d^x_d (1 - p_d)^(1 - x_d)  with  p_d = sigmoid(logits_d).  A likelihood needs
+x in {0, 1}.  For grey pixels the same formula is the cross-entropy, which is not -log p(x|z): the
+continuous density that it suggests does not integrate to one.
+"""
+
+import numpy as np
+
+from tinyvae.arrays import ends_with, floats
+from tinyvae.layers import sigmoid
+
+
+def nll(logits, x):
+    """Negative log-likelihood  -log p(x|z)  in nats, never negative for x in [0, 1].
+
+        sum_d  log(1 + exp(logits_d)) - x_d logits_d
+
+    Finite for every finite logit: exp never sees a positive number, and nothing is clipped.
+
+    logits (..., D), x (D,) or (B, D)  ->  (...), summed over the pixels
+
+    >>> print(nll(np.array([[0.0, 1e4, -1e4]]), np.array([[1.0, 1.0, 0.0]])))  # log 2
+    [0.69314718]
+
+    Raises ValueError where the shapes do not fit.
+    """
+    logits, x = floats(logits=logits, x=x)
+    ends_with(x.shape, logits=logits)
+    softplus = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
+    return (softplus - x * logits).sum(axis=-1)
+
+
+def nll_backward(dnll, logits, x):
+    """dnll (...)  ->  dlogits (..., D)"""
+    # forward:  nll = sum_d softplus(logits_d) - x_d logits_d, and softplus' = sigmoid
+    dnll, logits, x = floats(dnll=dnll, logits=logits, x=x)
+    ends_with(x.shape, logits=logits)
+    if dnll.shape != logits.shape[:-1]:
+        raise ValueError(f"dnll has shape {dnll.shape}; logits {logits.shape} need one a row")
+    return dnll[..., None] * (sigmoid(logits) - x)

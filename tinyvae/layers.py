@@ -1,0 +1,89 @@
+"""The layers of a network, each a forward and its backward.
+
+A forward is a plain function.  Its backward takes the upstream gradient first, then just those
+inputs or outputs of the forward that it needs, and returns gradients in the order of the
+forward's arguments.  ``dv`` is the derivative of the loss by ``v``.
+
+B batch, I inputs, O outputs; rows are examples.
+"""
+
+import numpy as np
+
+
+def linear(x, W, b):
+    """Affine map.    x (B, I), W (I, O), b (O,)  ->  y (B, O)"""
+    return x @ W + b
+
+
+def linear_backward(dy, x, W):
+    """dy (B, O)  ->  dx (B, I), dW (I, O), db (O,)"""
+    # forward:  y = x @ W + b
+    # fmt: off
+    dx = dy @ W.T        # (B, O) @ (O, I)
+    dW = x.T @ dy        # (I, B) @ (B, O): the product sums over the batch
+    db = dy.sum(axis=0)  # b was broadcast over the batch, so its gradient sums over it
+    # fmt: on
+    return dx, dW, db
+
+
+def tanh(a):
+    """Hyperbolic tangent, elementwise.    a (B, H)  ->  y (B, H)"""
+    return np.tanh(a)
+
+
+def tanh_backward(dy, y):
+    """dy, y (B, H)  ->  da (B, H);  y is the output of the forward."""
+    # forward:  y = tanh(a), so dy/da = 1 - tanh(a)^2 = 1 - y^2
+    return dy * (1 - y * y)
+
+
+def relu(a):
+    """max(a, 0), elementwise.    a (B, H)  ->  y (B, H)"""
+    return np.maximum(a, 0)
+
+
+def relu_backward(dy, y):
+    """dy, y (B, H)  ->  da (B, H);  the slope at the kink, a = 0, is taken as 0."""
+    # forward:  y = max(a, 0)
+    return dy * (y > 0)
+
+
+def sigmoid(a):
+    """1 / (1 + exp(-a)), elementwise.    a (B, D)  ->  y (B, D), in [0, 1]
+
+    Where exp(-a) overflows the quotient is 0, which is the right limit.
+    """
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-a))
+
+
+def sigmoid_backward(dy, y):
+    """dy, y (B, D)  ->  da (B, D);  y is the output of the forward."""
+    # forward:  y = 1 / (1 + exp(-a)), so dy/da = y (1 - y)
+    return dy * y * (1 - y)
+
+
+ACTIVATIONS = {"tanh": (tanh, tanh_backward), "relu": (relu, relu_backward)}
+
+
+def mlp(x, params, names, activation):
+    """Hidden layers one after another: h = activation(h W + b) for each name.
+
+    x (B, I)  ->  [x, h_1, ..., h_L], what the backward needs; the last is the output.
+    """
+    forward, _ = ACTIVATIONS[activation]
+    hs = [x]
+    for name in names:
+        hs.append(forward(linear(hs[-1], params[f"{name}.W"], params[f"{name}.b"])))
+    return hs
+
+
+def mlp_backward(dh, hs, params, names, activation):
+    """dh, of the last output  ->  dx (B, I), and the gradients of the named parameters"""
+    _, backward = ACTIVATIONS[activation]
+    grads = {}
+    for name, x, y in zip(reversed(names), reversed(hs[:-1]), reversed(hs[1:]), strict=True):
+        # forward:  y = activation(x @ W + b)
+        da = backward(dh, y)
+        dh, grads[f"{name}.W"], grads[f"{name}.b"] = linear_backward(da, x, params[f"{name}.W"])
+    return dh, grads

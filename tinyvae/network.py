@@ -1,0 +1,80 @@
+"""What a VAE and an autoencoder share: an encoder MLP, linear heads, a decoder MLP, logits."""
+
+from itertools import pairwise
+
+import numpy as np
+
+from tinyvae import layers
+from tinyvae.layers import linear, mlp, sigmoid
+
+
+class EncoderDecoder:
+    """x -> hidden layers -> one linear map per head;    z -> hidden layers, mirrored -> logits
+
+    ``params`` is a dict of arrays.  Keys are "encoder.0.W", "encoder.0.b", ..., then the heads',
+    "decoder.0.W", ..., "logits.W", "logits.b";  every W is (inputs, outputs).
+    """
+
+    heads: tuple[str, ...] = ()
+
+    def __init__(self, params, data_dim, hidden_dims, latent_dim, activation):
+        self.params = params
+        self.data_dim, self.hidden_dims = data_dim, tuple(hidden_dims)
+        self.latent_dim, self.activation = latent_dim, activation
+        self.encoder = [f"encoder.{i}" for i in range(len(self.hidden_dims))]
+        self.decoder = [f"decoder.{i}" for i in range(len(self.hidden_dims))]
+
+    @classmethod
+    def create(cls, data_dim, hidden_dims, latent_dim, *, rng, activation="tanh", dtype=np.float32):
+        """A new network: weights from Glorot's normal law, N(0, 2 / (inputs + outputs)); biases 0.
+
+        data_dim, latent_dim ints >= 1; hidden_dims the encoder's hidden widths, which the decoder
+        mirrors; activation "tanh" or "relu".    Raises ValueError for anything else.
+        Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward
+        neural networks", 2010.
+        """
+        hidden_dims = tuple(np.atleast_1d(hidden_dims).tolist())
+        sizes = [data_dim, *hidden_dims, latent_dim]
+        if not hidden_dims or not all(isinstance(n, int | np.integer) and n >= 1 for n in sizes):
+            raise ValueError(f"sizes must be whole numbers of at least 1, not {sizes}")
+        if activation not in layers.ACTIVATIONS:
+            known = " or ".join(layers.ACTIVATIONS)
+            raise ValueError(f"activation must be {known}, not {activation!r}")
+        model = cls({}, data_dim, hidden_dims, latent_dim, activation)
+        for name, (inputs, outputs) in model.shapes().items():
+            W = rng.standard_normal((inputs, outputs)) * np.sqrt(2 / (inputs + outputs))
+            model.params[f"{name}.W"] = W.astype(dtype)
+            model.params[f"{name}.b"] = np.zeros(outputs, dtype)
+        return model
+
+    def shapes(self):
+        """name of a linear map -> (inputs, outputs), in the order of the forward pass"""
+        there = [self.data_dim, *self.hidden_dims]
+        back = [self.latent_dim, *reversed(self.hidden_dims)]
+        return {
+            **dict(zip(self.encoder, pairwise(there), strict=True)),
+            **dict.fromkeys(self.heads, (there[-1], self.latent_dim)),
+            **dict(zip(self.decoder, pairwise(back), strict=True)),
+            "logits": (back[-1], self.data_dim),
+        }
+
+    def head(self, name, h):
+        """h (B, H)  ->  (B, Z)"""
+        return linear(h, self.params[f"{name}.W"], self.params[f"{name}.b"])
+
+    def hidden(self, x):
+        """The encoder's layers [x, h_1, ..., h_L] for x (B, D)."""
+        if np.ndim(x) != 2 or np.shape(x)[1] != self.data_dim:
+            raise ValueError(f"x has shape {np.shape(x)}; the model wants (B, {self.data_dim})")
+        return mlp(x, self.params, self.encoder, self.activation)
+
+    def decode(self, z):
+        """z (..., Z)  ->  logits (..., D) of p(x|z) = Bernoulli(sigmoid(logits))"""
+        if np.shape(z)[-1:] != (self.latent_dim,):
+            raise ValueError(f"z has shape {np.shape(z)}; the model wants (..., {self.latent_dim})")
+        return self.head("logits", mlp(z, self.params, self.decoder, self.activation)[-1])
+
+    def generate(self, n, rng):
+        """x_hat (n, D), the pixel means sigmoid(logits), for n draws z ~ p(z) = N(0, I)"""
+        dtype = self.params["logits.W"].dtype
+        return sigmoid(self.decode(rng.standard_normal((n, self.latent_dim)).astype(dtype)))

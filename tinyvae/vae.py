@@ -1,0 +1,80 @@
+"""The variational autoencoder, forward and backward, by hand.
+
+q(z|x) = N(mu, diag exp(logvar)),    p(z) = N(0, I),    p(x|z) = Bernoulli(sigmoid(logits))
+
+B batch, D pixels, H the encoder's last hidden layer, G the decoder's, Z latent dimensions.
+Source: Kingma and Welling, "Auto-encoding variational Bayes", 2014.
+"""
+
+import numpy as np
+
+from tinyvae import bernoulli, gaussian
+from tinyvae.layers import linear_backward, mlp, mlp_backward, sigmoid
+from tinyvae.network import EncoderDecoder
+
+
+class VAE(EncoderDecoder):
+    """A VAE with hidden layers of any number, made by `VAE.create`."""
+
+    heads = ("mu", "logvar")
+
+    def encode(self, x):
+        """x (B, D)  ->  mu, logvar (B, Z) of q(z|x)"""
+        h = self.hidden(x)[-1]
+        return self.head("mu", h), self.head("logvar", h)
+
+    def loss(self, x, eps, beta=1.0):
+        """The two terms of the negative ELBO, in nats, at z = mu + exp(logvar / 2) eps.
+
+        recon (B,) = -log p(x|z),    kl (B,) = KL( q(z|x) || p(z) ),    elbo = -(recon + kl)
+
+        x (B, D) in {0, 1}, eps (B, Z) ~ N(0, I).  Both terms are >= 0.  beta weighs the terms only
+        in their sum, so it changes nothing here.    Raises ValueError where shapes do not fit.
+        """
+        mu, logvar = self.encode(x)
+        z = gaussian.reparameterize(mu, logvar, eps)
+        return bernoulli.nll(self.decode(z), x), gaussian.kl_to_standard_normal(mu, logvar)
+
+    def loss_and_grads(self, x, eps, beta=1.0, wrt_x=False):
+        """loss = mean(recon + beta kl) in nats, recon (B,), kl (B,), and d loss / d params.
+
+        x (B, D), eps (B, Z).  The gradients come in a dict with the keys of ``params``; with
+        ``wrt_x`` it also has "x".    Raises ValueError where shapes do not fit.
+        """
+        p = self.params
+
+        # fmt: off
+        # forward
+        h = self.hidden(x)                                            # x, ..., (B, H)
+        mu, logvar = self.head("mu", h[-1]), self.head("logvar", h[-1])    # (B, Z)
+        z = gaussian.reparameterize(mu, logvar, eps)                  # (B, Z)
+        g = mlp(z, p, self.decoder, self.activation)                  # z, ..., (B, G)
+        logits = self.head("logits", g[-1])                           # (B, D)
+        recon = bernoulli.nll(logits, x)                              # (B,)  sum over pixels
+        kl = gaussian.kl_to_standard_normal(mu, logvar)               # (B,)  sum over latents
+        loss = np.mean(recon + beta * kl)                             # ()    mean over the batch
+
+        # backward
+        drecon = np.full_like(recon, 1 / len(x))                      # (B,)
+        dkl = np.full_like(kl, beta / len(x))                         # (B,)
+        dlogits = bernoulli.nll_backward(drecon, logits, x)           # (B, D)
+        dg, dW, db = linear_backward(dlogits, g[-1], p["logits.W"])   # (B, G), (G, D), (D,)
+        dz, grads = mlp_backward(dg, g, p, self.decoder, self.activation)  # (B, Z)
+        dmu_recon, dlogvar_recon = gaussian.reparameterize_backward(dz, logvar, eps)     # (B, Z)
+        dmu_kl, dlogvar_kl = gaussian.kl_to_standard_normal_backward(dkl, mu, logvar)    # (B, Z)
+        dmu = dmu_recon + dmu_kl                                      # mu is used twice: in z and
+        dlogvar = dlogvar_recon + dlogvar_kl                          # in the KL; so is logvar
+        dh_mu, dW_mu, db_mu = linear_backward(dmu, h[-1], p["mu.W"])  # (B, H), (H, Z), (Z,)
+        dh_logvar, dW_logvar, db_logvar = linear_backward(dlogvar, h[-1], p["logvar.W"])
+        dx, encoder_grads = mlp_backward(dh_mu + dh_logvar, h, p, self.encoder, self.activation)
+        # fmt: on
+
+        grads |= encoder_grads | {"logits.W": dW, "logits.b": db, "mu.W": dW_mu, "mu.b": db_mu}
+        grads |= {"logvar.W": dW_logvar, "logvar.b": db_logvar}
+        if wrt_x:  # x is used twice, too: it is encoded, and it is what the decoder should say
+            grads["x"] = dx - drecon[:, None] * logits
+        return loss, recon, kl, grads
+
+    def reconstruct(self, x):
+        """x (B, D)  ->  x_hat (B, D), the pixel means sigmoid(logits) at z = mu"""
+        return sigmoid(self.decode(self.encode(x)[0]))
