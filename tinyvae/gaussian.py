@@ -37,7 +37,8 @@ def kl(mean_q, cov_q, mean_p, cov_p):
     """
     mean_q, cov_q, root_q = _gaussian("q", mean_q, cov_q)
     mean_p, cov_p, root_p = _gaussian("p", mean_p, cov_p)
-    same_length(mean_q=mean_q, mean_p=mean_p, cov_q=cov_q, cov_p=cov_p)
+    rows = {"rows of cov_q": cov_q[..., 0], "rows of cov_p": cov_p[..., 0]}
+    same_length(mean_q=mean_q, mean_p=mean_p, **rows)
     whiten = np.linalg.solve  # whiten(root_p, A) = root_p^-1 A, where root_p root_p' = cov_p
     delta = whiten(root_p, (mean_q - mean_p)[..., None])[..., 0]
     half = whiten(root_p, cov_q - cov_p)

@@ -26,12 +26,10 @@ class EncoderDecoder:
 
     @classmethod
     def create(cls, data_dim, hidden_dims, latent_dim, *, rng, activation="tanh", dtype=np.float32):
-        """A new network: weights from Glorot's normal law, N(0, 2 / (inputs + outputs)); biases 0.
+        """A new network; weights and biases uniform in +-1 / sqrt(inputs), as PyTorch's Linear has.
 
         data_dim, latent_dim ints >= 1; hidden_dims the encoder's hidden widths, which the decoder
         mirrors; activation "tanh" or "relu".    Raises ValueError for anything else.
-        Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward
-        neural networks", 2010.
         """
         hidden_dims = tuple(np.atleast_1d(hidden_dims).tolist())
         sizes = [data_dim, *hidden_dims, latent_dim]
@@ -42,9 +40,9 @@ class EncoderDecoder:
             raise ValueError(f"activation must be {known}, not {activation!r}")
         model = cls({}, data_dim, hidden_dims, latent_dim, activation)
         for name, (inputs, outputs) in model.shapes().items():
-            W = rng.standard_normal((inputs, outputs)) * np.sqrt(2 / (inputs + outputs))
-            model.params[f"{name}.W"] = W.astype(dtype)
-            model.params[f"{name}.b"] = np.zeros(outputs, dtype)
+            bound = 1 / np.sqrt(inputs)
+            model.params[f"{name}.W"] = rng.uniform(-bound, bound, (inputs, outputs)).astype(dtype)
+            model.params[f"{name}.b"] = rng.uniform(-bound, bound, outputs).astype(dtype)
         return model
 
     def shapes(self):
