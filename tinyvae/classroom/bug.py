@@ -6,6 +6,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+AREAS = {
+    "kl": "The KL divergence of two Gaussians",
+    "sampler": "The sampler and its noise",
+    "elbo": "The terms of the ELBO",
+    "estimator": "Estimates of the ELBO and of log p(x)",
+    "backward": "The backward pass",
+    "model": "The model",
+}
+
 MEASURED = Path(__file__).with_name("effects.json")
 
 
@@ -15,7 +24,7 @@ class Bug:
 
     name: str  # "swapped-arguments": what one types
     title: str  # "arguments swapped": what one reads
-    area: str  # "kl", "sampler", "elbo", "likelihood", "estimator", "backward" or "model"
+    area: str  # one of AREAS
     code: str  # "M10": tenth of the KL mistakes;  "A3": third of the others
     wrong: str  # the formula with the mistake in it
     right: str  # the formula
@@ -24,12 +33,21 @@ class Bug:
     thread: str = ""  # where somebody made it: "owner/repo#number", comma-separated
     f: Callable | None = None  # area "kl": f(mean_q, cov_q, mean_p, cov_p) -> float
     plants: Mapping[str, Callable] = field(default_factory=dict)  # "module:name" -> replacement
-    tests: tuple[str, ...] = ()  # "tests/file.py::test": these turn red when it is planted
 
     @property
     def effect(self) -> str:
         """What it does to a trained model, in nats: `python -m tinyvae.classroom.effects` says."""
         return measured().get(self.name, "not measured")
+
+
+def entrance(bugs: list[Bug]) -> Callable:
+    """A function that puts a mistake into the list: code, name, title, area, plants, and texts."""
+
+    def enter(code, name, title, area, plants, **texts):
+        texts = {key: " ".join(text.split()) for key, text in texts.items()}
+        bugs.append(Bug(name=name, title=title, area=area, code=code, plants=plants, **texts))
+
+    return enter
 
 
 @cache

@@ -2,12 +2,17 @@
 
 bugs.MUSEUM["swapped-arguments"].wrong
 bugs.in_area("kl")
+with bugs.planted(bugs.MUSEUM["std-is-exp-logvar"]): ...
 """
 
-from tinyvae.classroom import bugs_kl
-from tinyvae.classroom.bug import Bug
+from tinyvae.classroom import bugs_elbo, bugs_estimators, bugs_kl, bugs_network, bugs_sampler
+from tinyvae.classroom.bug import AREAS, Bug
+from tinyvae.classroom.planting import planted
 
-MUSEUM: dict[str, Bug] = {bug.name: bug for bug in bugs_kl.BUGS}
+__all__ = ["AREAS", "MUSEUM", "Bug", "in_area", "planted"]
+
+ROOMS = (bugs_kl, bugs_sampler, bugs_elbo, bugs_estimators, bugs_network)
+MUSEUM: dict[str, Bug] = {bug.name: bug for room in ROOMS for bug in room.BUGS}
 
 
 def in_area(area: str) -> list[Bug]:
