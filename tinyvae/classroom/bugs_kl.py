@@ -210,6 +210,7 @@ def logdet_inverted(mean_q, cov_q, mean_p, cov_p):
     wrong="1/2 ( log( det(Sp) / det(Sq) ) + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
     seen_by="",
     thread="pints-team/pints#784, adavoudi/spdnet#1",
+    forms=(),
 )
 def determinant_underflows(mean_q, cov_q, mean_p, cov_p):
     """It is the formula as printed, and right in every small test.  A determinant is a product of k
