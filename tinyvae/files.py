@@ -1,0 +1,176 @@
+"""Read arrays from IDX and .npz files that nobody vouches for.
+
+IDX is the format of MNIST: two zero bytes, the type of the elements, the number of dimensions,
+their sizes (four bytes each, big-endian), then the elements.  An .npz is a zip of .npy files.
+
+A header is never believed before the file itself: memory stays within ten times the file's size
+and 100 MB, and all that is not data raises a DataError.  Nothing is unpickled, nothing unpacked
+to disk.
+"""
+
+import gzip
+import io
+import math
+import os
+import struct
+import zipfile
+from contextlib import contextmanager
+
+import numpy as np
+
+ARRAYS = "x_train", "x_test", "y_train", "y_test"
+CHUNK = 1 << 20  # bytes read at a time
+UBYTE = 8  # the code of unsigned bytes in an IDX header
+
+
+class DataError(ValueError):
+    """A name or a file that is not data: one sentence on what is wrong, where, and what to do."""
+
+
+def read_idx(path, name):
+    """x_train or x_test  ->  images (N, H, W) uint8;  y_train or y_test  ->  labels (N,) int64"""
+    ndim, kept = (3, np.uint8) if name in ARRAYS[:2] else (1, np.int64)
+    magic = bytes([0, 0, UBYTE, ndim])
+    with _opened(path, "an IDX file") as (file, size):
+        packed = file.read(2) == b"\x1f\x8b"  # gzip's first bytes, whatever the file is called
+        file.seek(0)
+        stream = gzip.GzipFile(fileobj=file) if packed else file
+        header = stream.read(4 + 4 * ndim)
+        if not magic.startswith(header[:4]):
+            raise DataError(
+                f"starts with the bytes {header[:4].hex(' ')} where {name} needs {magic.hex(' ')}; "
+                "put the right file there"
+            )
+        if len(header) < 4 + 4 * ndim:
+            raise DataError(f"is cut off after {len(header)} bytes; get it again")
+        shape = struct.unpack(f">{ndim}I", header[4:])
+        promised = len(header) + math.prod(shape)
+        if not packed and promised != size:
+            raise DataError(f"promises {promised} bytes and has {size}; get it again")
+        return _read_array(stream, shape, np.dtype(np.uint8), np.dtype(kept), _room(size))
+
+
+def read_npz(path):
+    """A dict with x_train and x_test, and y_train and y_test if there are labels
+
+    x (N, D) or (N, height, width), uint8 or float32 in [0, 1];  y (N,) int64
+    """
+    with _opened(path, "an .npz file") as (file, size), zipfile.ZipFile(file) as archive:
+        names = [member.orig_filename for member in archive.infolist()]
+        if len(set(names)) < len(names) or any(set("/\\:\0") & set(name) for name in names):
+            raise DataError("holds paths, or a name twice; write it with np.savez")
+        arrays, room = {}, _room(size)
+        for name in ARRAYS:
+            if f"{name}.npy" in names:
+                arrays[name] = _read_member(archive, name, room)
+                room -= arrays[name].nbytes
+            elif name in ARRAYS[:2]:
+                raise DataError(f"has no array {name}; np.savez(file, x_train=..., x_test=...)")
+    return arrays
+
+
+def _read_member(archive, name, room):
+    member = archive.getinfo(f"{name}.npy")
+    try:
+        if member.flag_bits & 1:
+            raise DataError("is encrypted; write it with np.savez")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise DataError("is compressed neither by deflate nor at all; write it with np.savez")
+        with archive.open(member) as stream:
+            shape, fortran, stored, kept = _npy_header(stream, name in ARRAYS[:2])
+            if not fortran:
+                return _read_array(stream, shape, stored, kept, room)
+            # Column by column: read it as its transpose; turning that round takes a copy.
+            return _read_array(stream, shape[::-1], stored, kept, room // 2).T.copy()
+    except DataError as error:
+        raise DataError(f"{name} {error}") from None
+
+
+def _npy_header(stream, images):
+    """shape, order, type in the file and in memory, if they are those of images or of labels"""
+    if np.lib.format.read_magic(stream) != (1, 0):  # later versions have headers of any size
+        raise DataError("is not in version 1.0 of the .npy format; write it with np.savez")
+    shape, fortran, stored = np.lib.format.read_array_header_1_0(stream)
+    if stored.hasobject:
+        raise DataError("holds Python objects, which only pickle could read; save it as numbers")
+    if images:
+        kept = np.uint8 if stored == np.uint8 else np.float32
+        fits, wanted = stored == np.uint8 or stored.kind in "bf", "floats in [0, 1] or uint8 levels"
+    else:
+        kept = np.int64
+        fits, wanted = stored.kind in "biu" and stored != np.uint64, "integers up to int64"
+    if not fits:
+        raise DataError(f"holds {stored}; save it as {wanted}")
+    if len(shape) not in ((2, 3) if images else (1,)):
+        wanted = "(N, D) or (N, height, width)" if images else "(N,)"
+        raise DataError(f"has the shape {shape}; save it as {wanted}")
+    return shape, fortran, stored, np.dtype(kept)
+
+
+def _read_array(stream, shape, stored, kept, room):
+    """What is left of the stream, if it is one array of that shape; read in small pieces."""
+    count = math.prod(shape)
+    if min(shape) < 1:
+        raise DataError(f"is empty, of shape {tuple(shape)}; it needs at least one image or label")
+    if count * kept.itemsize > room:
+        raise DataError(
+            f"would fill {count * kept.itemsize:,} bytes, more than ten times the file's size and "
+            "90 MB; store it uncompressed"
+        )
+    array = np.empty(count, kept)
+    step = CHUNK // stored.itemsize
+    for start in range(0, count, step):
+        part = array[start : start + step]
+        content = stream.read(part.size * stored.itemsize)
+        if len(content) < part.size * stored.itemsize:
+            raise DataError("ends before its header says; get it again")
+        with np.errstate(over="ignore", invalid="ignore"):  # inf and NaN are refused below
+            part[:] = np.frombuffer(content, np.uint8 if stored.kind == "b" else stored)
+    if stream.read(1):
+        raise DataError("goes on after its header says that it ends; get it again")
+    if kept.kind == "f" and not (array.min() >= 0 and array.max() <= 1):
+        raise DataError(f"holds {contents(array)}; scale it to floats in [0, 1], or uint8 levels")
+    if kept == np.uint8 and array.max() == 1:
+        raise DataError("holds only the levels 0 and 1 of 0..255; save white as 255, or as floats")
+    return array.reshape(shape)
+
+
+def contents(array):
+    """What is in an array that should hold floats in [0, 1]"""
+    if array.dtype.kind != "f":
+        return f"{array.dtype}"
+    low, high = array.min(), array.max()
+    return "NaN" if np.isnan(low) else f"values from {low:g} to {high:g}"
+
+
+class _Reader(io.BufferedReader):
+    """A file that is read in small pieces: no header talks it into a large buffer."""
+
+    def read(self, size=-1, /):
+        if size > CHUNK:
+            raise DataError(f"asks for {size:,} bytes at once; get it again")
+        return super().read(size)
+
+
+@contextmanager
+def _opened(path, kind):
+    """The file, open, and its size.  Whatever goes wrong with it becomes a DataError."""
+    try:
+        if not os.path.isfile(path):  # a pipe would keep us waiting
+            there = "is not a file" if os.path.exists(path) else "does not exist"
+            raise DataError(f"{there}; give the path of {kind}")
+        with _Reader(io.FileIO(path)) as file:
+            yield file, os.fstat(file.fileno()).st_size
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    except Exception as error:  # the libraries raise a dozen kinds for bytes that are not theirs
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = reason.splitlines()[0][:80]
+        raise DataError(
+            f"{path}: cannot be read as {kind} ({reason}); is it the right file, and whole?"
+        ) from error
+
+
+def _room(size):
+    """How many bytes a file of this size may fill in memory: enough for data, not for a bomb."""
+    return 10 * size + 90_000_000
