@@ -1,17 +1,23 @@
 """What a lesson prints: a claim, then both of its sides, computed, and whether they agree.
 
-    3.1  log p(x) - KL(q || p(z|x))  =  E_q[log p(x|z)] - KL(q || p(z))
-           exact          left  -3.241708    right  -3.241708           differ by < 1e-12    holds
-           Monte Carlo    left  -3.241708    right  -3.2421 +- 0.0009   0.4 standard errors  holds
+  3.3  log p(x) - KL(q || p(z|x))  =  E_q[log p(x|z)] - KL(q || p(z))
 
-A side is a number, an array of numbers, or an `Estimate` of `tinyvae.oracles` with its standard
-error.  A check that does not hold prints its row and raises `Refuted`, which ends the lesson with a
-non-zero exit status.  What is printed is plain ASCII.
+     exact                  -3.241708        =    -3.241708           differ by < 1e-12    holds
+     Monte Carlo            -3.241708        =    -3.2421 +- 0.0009   0.4 standard errors  holds
+
+A side is a number, an array of numbers, an `Estimate` of `tinyvae.oracles` with its standard error,
+or a list of those.  A check that does not hold prints its row and raises `Refuted`, which ends the
+lesson with a non-zero exit status.  What is printed is plain ASCII, at most 95 columns wide if the
+labels are short, and holds no digit that differs from machine to machine.
 """
 
 import numpy as np
 
 from tinyvae.oracles import Estimate
+
+LABEL = 20  # columns; a longer label takes a line of its own
+POINT = 5  # where the decimal point stands in a side
+SIDE = 20
 
 
 class Refuted(AssertionError):
@@ -20,73 +26,103 @@ class Refuted(AssertionError):
 
 def title(text):
     """The first line of a lesson."""
-    print(f"\n{text}\n")
+    print(f"\n{text}\n{'=' * len(text)}")
 
 
 def claim(number, text):
     """The claim that the next rows are evidence for."""
-    print(f"\n{number:>6}  {text}")
+    print(f"\n  {number}  {text}\n")
 
 
-def say(text):
+def say(text=""):
     """A line that belongs to the evidence: a number on its own, a reading of the rows above."""
-    print(f"          {text}")
+    print(f"     {text}".rstrip())
 
 
-def check(label, left, right, *, tolerance=1e-12, errors=5):
+def check(label, left, right, *, tolerance=1e-12, errors=5, decimals=6):
     """left = right, within ``tolerance`` relative to the larger, or ``errors`` standard errors.
 
+    Shows numbers with so many ``decimals``: fewer for what a training has gone into.
     Raises Refuted, after printing the row, where they differ or a number is not finite.
     """
-    error = np.hypot(_error(left), _error(right))
-    difference = np.abs(_value(left) - _value(right))
-    if np.any(error > 0):
-        z = np.max(difference / np.maximum(error, np.finfo(float).tiny))
-        holds, distance = z <= errors, f"{z:.1f} standard errors"
-    else:
-        scale = np.maximum(1, np.maximum(np.abs(_value(left)), np.abs(_value(right))))
-        worst = np.max(difference / scale)
-        holds = worst <= tolerance
-        distance = f"differ by {'< ' if holds else ''}{tolerance if holds else worst:.0e}"
-    _row(label, left, "=", right, distance, holds)
+    (a, a_error), (b, b_error) = _numbers(left), _numbers(right)
+    with np.errstate(invalid="ignore"):  # inf - inf: not a number, and so not equal
+        difference, error = np.abs(a - b), np.hypot(a_error, b_error)
+        scale = np.maximum(1, np.maximum(np.abs(a), np.abs(b)))
+        holds = bool(np.all(difference <= tolerance * scale + errors * error))
+        noisy = error > tolerance * scale
+        if np.any(noisy):
+            distance = f"{np.max((difference / np.where(noisy, error, 1))[noisy]):.1f}"
+            distance += " standard errors"
+        else:
+            worst = f"< {tolerance:.0e}" if holds else f"{np.max(difference / scale):.0e}"
+            distance = f"differ by {worst}"
+    _row(label, left, "=", right, distance, holds, decimals)
 
 
-def check_at_most(label, left, right, *, errors=5):
-    """left <= right, with ``errors`` standard errors of doubt.    Raises Refuted as `check` does."""
-    error = np.hypot(_error(left), _error(right))
-    gap = np.min(_value(right) - _value(left))
-    _row(label, left, "<=", right, f"{gap:.4g} between", np.all(gap >= -errors * np.max(error)))
+def check_at_most(label, left, right, *, tolerance=1e-12, errors=5, decimals=6):
+    """left <= right, but for rounding or ``errors`` standard errors.    Raises Refuted as `check`."""
+    (a, a_error), (b, b_error) = _numbers(left), _numbers(right)
+    with np.errstate(invalid="ignore"):
+        below, error = b - a, np.hypot(a_error, b_error)
+        doubt = tolerance * np.maximum(1, np.abs(b)) + errors * error
+        holds = bool(np.all(below >= -doubt))
+        least = np.min(below)
+    distance = f"{_digits(least, decimals)} below" if abs(least) > tolerance else "equal"
+    _row(label, left, "<=", right, distance, holds, decimals)
 
 
-def check_differs(label, left, right, *, errors=5, by=0.0):
-    """left and right differ, by more than ``by`` and ``errors`` standard errors.
+def check_differs(label, left, right, *, errors=5, by=1e-9, decimals=6):
+    """left and right differ, by more than ``by`` and by more than ``errors`` standard errors.
 
     For what the lesson calls wrong: a mistake that nobody could see would prove nothing.
-    Raises Refuted as `check` does.
+    Arrays differ if they do in one place.    Raises Refuted as `check`.
     """
-    error = np.max(np.hypot(_error(left), _error(right)))
-    gap = np.max(np.abs(_value(left) - _value(right)))
-    _row(label, left, "/=", right, f"{gap:.4g} apart", gap > max(by, errors * error))
+    (a, a_error), (b, b_error) = _numbers(left), _numbers(right)
+    with np.errstate(invalid="ignore"):
+        apart, error = np.abs(a - b), np.hypot(a_error, b_error)
+        holds = bool(np.any(apart > np.maximum(by, errors * error)))
+    _row(label, left, "!=", right, f"{_digits(np.max(apart), decimals)} apart", holds, decimals)
 
 
-def _row(label, left, relation, right, distance, holds):
+def _row(label, left, relation, right, distance, holds, decimals):
+    if len(label) > LABEL:
+        say(label)
+    first = label if len(label) <= LABEL else ""
+    left, right = _show(left, decimals), _show(right, decimals)
     verdict = "holds" if holds else "FAILS"
-    sides = f"left {_show(left):>20}   right {_show(right):>20}"
-    print(f"          {label:<24} {sides}   {relation:<2} {distance:<20} {verdict}")
+    say(f"{first:<{LABEL}} {left:<{SIDE}} {relation:<2} {right:<{SIDE}} {distance:<19}  {verdict}")
     if not holds:
-        raise Refuted(f"{label}: left {_show(left)}, right {_show(right)}, {distance}")
+        sides = f"{left.strip()} {relation} {right.strip()}"
+        raise Refuted(f"{label.strip()}: {sides} does not hold ({distance})")
 
 
-def _value(side):
-    return np.asarray(side.mean if isinstance(side, Estimate) else side, dtype=float)
-
-
-def _error(side):
-    return side.standard_error if isinstance(side, Estimate) else 0.0
-
-
-def _show(side):
+def _numbers(side):
+    """The side's values and their standard errors as arrays."""
     if isinstance(side, Estimate):
-        return str(side)
-    value = _value(side)
-    return f"{value:.6f}" if value.ndim == 0 else f"{value.size} numbers"
+        return np.asarray(side.mean), np.asarray(side.standard_error)
+    if isinstance(side, list) and side and all(isinstance(s, Estimate) for s in side):
+        return np.array([s.mean for s in side]), np.array([s.standard_error for s in side])
+    values = np.asarray(side, dtype=float)
+    return values, np.zeros_like(values)
+
+
+def _show(side, decimals):
+    """The side as text, its decimal point in column POINT."""
+    values, errors = _numbers(side)
+    if values.ndim:
+        text = f"{values.size} numbers"
+    elif errors > 1e-12 * max(1, abs(values)):
+        text = str(side)
+    else:
+        text = _digits(values, decimals)
+    return " " * (POINT - len(text.split(".")[0])) + text
+
+
+def _digits(value, decimals):
+    """The number with so many decimals; what is too large or too small for them with 4 digits."""
+    if abs(value) < 1e-12:
+        value = 0.0  # rounding, of either sign
+    if value != 0 and not 1e-3 <= abs(value) < 1e7:
+        return f"{value:.3e}"
+    return f"{value:.{decimals}f}"
