@@ -101,7 +101,42 @@ def plants(f, forms):
     return replaced
 
 
-def mistake(code, title, *, wrong, seen_by, thread="", forms=("diagonal", "standard")):
+LAWS = {
+    "zero": "zero at equality",
+    "sign": "non-negativity",
+    "affine": "affine invariance",
+    "additive": "additivity",
+    "stationary": "stationarity at equality",
+    "curvature": "curvature at equality",
+}
+ONLY = {
+    "diagonal": "with diagonal covariances",
+    "one-dimension": "in one dimension",
+    "standard-normal": "against N(0, I)",
+}
+EVERYTHING = " ".join([*LAWS, *ONLY])
+
+
+def seen_by(passes):
+    """The sentences that say which checks a mistake passes, and which not."""
+    if passes == EVERYTHING.split():
+        return "400 dimensions with a variance of 0.1. Not by any test in few dimensions."
+    fails = [law for name, law in LAWS.items() if name not in passes]
+    misses = [law for name, law in LAWS.items() if name in passes]
+    blind = [case for name, case in ONLY.items() if name in passes]
+    said = "Exact values from elsewhere"
+    said += f"; also by {listed(fails)}." if fails else "."
+    said += f" Not by {listed(misses, 'or')}." if misses else ""
+    return said + (f" Nor by any test {listed(blind, 'or')} only." if blind else "")
+
+
+def listed(words, link="and"):
+    """["a", "b", "c"]  ->  "a, b and c" """
+    *first, last = words
+    return f"{', '.join(first)} {link} {last}" if first else last
+
+
+def mistake(code, title, *, wrong, passes, thread="", forms=("diagonal", "standard")):
     """Put the function below into the museum: its docstring says why the mistake tempts."""
 
     def enter(f):
@@ -114,7 +149,7 @@ def mistake(code, title, *, wrong, seen_by, thread="", forms=("diagonal", "stand
                 wrong=wrong,
                 right=RIGHT,
                 tempts=" ".join(inspect.getdoc(f).split()),
-                seen_by=seen_by,
+                seen_by=seen_by(passes.split()),
                 thread=thread,
                 f=f,
                 plants=plants(f, forms),
@@ -132,7 +167,7 @@ def mistake(code, title, *, wrong, seen_by, thread="", forms=("diagonal", "stand
     "M01",
     "1/2 missing",
     wrong="log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k",
-    seen_by="",
+    passes="zero sign affine additive stationary",
     thread="mingyuliutw/UNIT#42",
 )
 def half_missing(mean_q, cov_q, mean_p, cov_p):
@@ -148,7 +183,7 @@ def half_missing(mean_q, cov_q, mean_p, cov_p):
     "M02",
     "-k missing",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d )",
-    seen_by="",
+    passes="sign affine additive stationary",
     thread="probml/pml2-book#297, valdersoul/bn-vae#4",
 )
 def dimension_missing(mean_q, cov_q, mean_p, cov_p):
@@ -163,7 +198,7 @@ def dimension_missing(mean_q, cov_q, mean_p, cov_p):
     "M03",
     "-1 instead of -k",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - 1 )",
-    seen_by="",
+    passes="sign affine stationary one-dimension",
     thread="ericjang/draw#2, ericjang/draw#6",
 )
 def one_instead_of_dimension(mean_q, cov_q, mean_p, cov_p):
@@ -178,7 +213,7 @@ def one_instead_of_dimension(mean_q, cov_q, mean_p, cov_p):
     "M04",
     "+k instead of -k",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d + k )",
-    seen_by="",
+    passes="sign affine additive stationary",
     thread="snousias/fast-mesh-denoising#1",
 )
 def dimension_added(mean_q, cov_q, mean_p, cov_p):
@@ -193,7 +228,7 @@ def dimension_added(mean_q, cov_q, mean_p, cov_p):
     "M05",
     "log-determinant inverted",
     wrong="1/2 ( log|Sq| - log|Sp| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
-    seen_by="",
+    passes="zero affine additive",
     thread="FluxML/model-zoo#147",
 )
 def logdet_inverted(mean_q, cov_q, mean_p, cov_p):
@@ -208,7 +243,7 @@ def logdet_inverted(mean_q, cov_q, mean_p, cov_p):
     "M06",
     "logarithm of a determinant that underflows",
     wrong="1/2 ( log( det(Sp) / det(Sq) ) + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
-    seen_by="",
+    passes=EVERYTHING,
     thread="pints-team/pints#784, adavoudi/spdnet#1",
     forms=(),
 )
@@ -226,7 +261,7 @@ def determinant_underflows(mean_q, cov_q, mean_p, cov_p):
     "M07",
     "logarithm of the whole bracket",
     wrong="1/2 log( |Sp| / |Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
-    seen_by="",
+    passes="zero sign affine stationary",
     thread="udlbook/udlbook#184",
 )
 def log_of_bracket(mean_q, cov_q, mean_p, cov_p):
@@ -241,7 +276,7 @@ def log_of_bracket(mean_q, cov_q, mean_p, cov_p):
     "M08",
     "trace of Sq^-1 Sp",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sq^-1 Sp) + d' Sp^-1 d - k )",
-    seen_by="",
+    passes="zero affine additive",
 )
 def trace_inverted(mean_q, cov_q, mean_p, cov_p):
     """Which of the two is inverted?  The log-determinant has Sp above Sq, so the trace is written
@@ -255,7 +290,7 @@ def trace_inverted(mean_q, cov_q, mean_p, cov_p):
     "M09",
     "distance measured with Sq^-1",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sq^-1 d - k )",
-    seen_by="",
+    passes="zero sign affine additive stationary curvature",
 )
 def distance_in_q(mean_q, cov_q, mean_p, cov_p):
     """The Mahalanobis distance is usually taken in the distribution one samples from, here q.  In
@@ -269,7 +304,7 @@ def distance_in_q(mean_q, cov_q, mean_p, cov_p):
     "M10",
     "arguments swapped",
     wrong="KL(p || q) = 1/2 ( log|Sq| - log|Sp| + tr(Sq^-1 Sp) + d' Sq^-1 d - k )",
-    seen_by="",
+    passes="zero sign affine additive stationary curvature",
     thread=(
         "kumar-shridhar/PyTorch-BayesianCNN#28, google-deepmind/rlax#14, psanch21/VAE-GMVAE#6, "
         "openai/spinningup#192"
@@ -286,7 +321,7 @@ def swapped_arguments(mean_q, cov_q, mean_p, cov_p):
     "M11",
     "sign turned",
     wrong="-1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
-    seen_by="",
+    passes="zero affine additive stationary",
     thread="dev4488/VAE_gumble_softmax#1, EderSantana/gumbel#3, AntixK/PyTorch-VAE#68",
 )
 def sign_turned(mean_q, cov_q, mean_p, cov_p):
@@ -300,7 +335,7 @@ def sign_turned(mean_q, cov_q, mean_p, cov_p):
     "M12",
     "distance not squared",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + sqrt( d' Sp^-1 d ) - k )",
-    seen_by="",
+    passes="zero sign affine stationary",
 )
 def distance_not_squared(mean_q, cov_q, mean_p, cov_p):
     """A library's `mahalanobis` or `norm` returns the distance, and the formula wants its square.
@@ -314,7 +349,7 @@ def distance_not_squared(mean_q, cov_q, mean_p, cov_p):
     "M13",
     "distance without Sp^-1",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' d - k )",
-    seen_by="",
+    passes="zero sign additive stationary standard-normal",
     forms=("diagonal",),
 )
 def distance_without_covariance(mean_q, cov_q, mean_p, cov_p):
@@ -329,7 +364,7 @@ def distance_without_covariance(mean_q, cov_q, mean_p, cov_p):
     "M14",
     "1/2 missing in front of the distance",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) - k ) + d' Sp^-1 d",
-    seen_by="",
+    passes="zero sign affine additive stationary",
     thread="google-deepmind/torch-distributions#34, SupaeroDataScience/deep-learning#6",
 )
 def distance_doubled(mean_q, cov_q, mean_p, cov_p):
@@ -344,7 +379,7 @@ def distance_doubled(mean_q, cov_q, mean_p, cov_p):
     "M15",
     "standard deviation of q in the trace",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq^1/2) + d' Sp^-1 d - k )",
-    seen_by="",
+    passes="additive",
     thread=(
         "pytorch/examples#225, pat-coady/trpo#25, alecGraves/BVAE-tf#4, DaehanKim/vgae_pytorch#2"
     ),
@@ -363,7 +398,7 @@ def std_in_trace(mean_q, cov_q, mean_p, cov_p):
     "M16",
     "log sigma of q where log sigma^2 belongs",
     wrong="1/2 ( log|Sp| - 1/2 log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
-    seen_by="",
+    passes="additive",
     thread=(
         "KarenUllrich/Tutorial_BayesianCompressionForDL#1, "
         "pyg-team/pytorch_geometric#1368, rstudio/keras3#359"
@@ -381,7 +416,7 @@ def log_std_of_q(mean_q, cov_q, mean_p, cov_p):
     "M17",
     "(log sigma)^2 instead of log sigma^2",
     wrong=("1/2 ( sum (log sigma_p)^2 - sum (log sigma_q)^2 + tr(Sp^-1 Sq) + d' Sp^-1 d - k )"),
-    seen_by="",
+    passes="zero additive",
     thread="FluxML/model-zoo#73, FluxML/model-zoo#76, FluxML/model-zoo#147",
 )
 def log_squared(mean_q, cov_q, mean_p, cov_p):
@@ -398,7 +433,7 @@ def log_squared(mean_q, cov_q, mean_p, cov_p):
     "M18",
     "log-determinant of the diagonal only",
     wrong=("1/2 ( sum log diag(Sp) - sum log diag(Sq) + tr(Sp^-1 Sq) + d' Sp^-1 d - k )"),
-    seen_by="",
+    passes="zero additive diagonal one-dimension",
     forms=(),
 )
 def logdet_of_diagonal(mean_q, cov_q, mean_p, cov_p):
@@ -414,7 +449,7 @@ def logdet_of_diagonal(mean_q, cov_q, mean_p, cov_p):
     "M19",
     "trace of a product as a product of traces",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1) tr(Sq) / k + d' Sp^-1 d - k )",
-    seen_by="",
+    passes="sign one-dimension standard-normal",
     forms=("diagonal",),
 )
 def traces_multiplied(mean_q, cov_q, mean_p, cov_p):
@@ -429,7 +464,7 @@ def traces_multiplied(mean_q, cov_q, mean_p, cov_p):
     "M20",
     "trace from the diagonals",
     wrong=("1/2 ( log|Sp| - log|Sq| + sum diag(Sq) / diag(Sp) + d' Sp^-1 d - k )"),
-    seen_by="",
+    passes="zero additive diagonal one-dimension standard-normal",
     forms=(),
 )
 def trace_of_diagonals(mean_q, cov_q, mean_p, cov_p):
@@ -444,7 +479,7 @@ def trace_of_diagonals(mean_q, cov_q, mean_p, cov_p):
     "M21",
     "log-determinant from Cholesky without the factor 2",
     wrong=("1/2 ( sum log diag(Lp) - sum log diag(Lq) + tr(Sp^-1 Sq) + d' Sp^-1 d - k )"),
-    seen_by="",
+    passes="zero affine additive",
 )
 def cholesky_without_two(mean_q, cov_q, mean_p, cov_p):
     """S = L L', so |S| = |L|^2 and log|S| = 2 sum log diag(L).  With the 1/2 in front of the
@@ -460,7 +495,7 @@ def cholesky_without_two(mean_q, cov_q, mean_p, cov_p):
     "M22",
     "mean over the dimensions instead of the sum",
     wrong="1/(2k) ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
-    seen_by="",
+    passes="zero sign affine stationary one-dimension",
     thread=(
         "maxhodak/keras-molecules#59, mkusner/grammarVAE#2, keras-team/keras#4538, "
         "keras-team/keras-io#270, fchollet/deep-learning-with-python-notebooks#120, "
@@ -479,7 +514,7 @@ def mean_over_dimensions(mean_q, cov_q, mean_p, cov_p):
     "M23",
     "Lp^-T instead of Lp^-1",
     wrong="1/2 ( log|Sp| - log|Sq| + ||Lp^-T Lq||^2 + d' Sp^-1 d - k )",
-    seen_by="",
+    passes="sign additive diagonal one-dimension standard-normal",
     forms=(),
 )
 def transposed_factor(mean_q, cov_q, mean_p, cov_p):
@@ -495,7 +530,7 @@ def transposed_factor(mean_q, cov_q, mean_p, cov_p):
     "M24",
     "only the diagonal of Lp^-1 Lq squared",
     wrong="1/2 ( log|Sp| - log|Sq| + sum diag(Lp^-1 Lq)^2 + d' Sp^-1 d - k )",
-    seen_by="",
+    passes="zero sign additive stationary diagonal one-dimension",
     forms=(),
 )
 def diagonal_of_factor(mean_q, cov_q, mean_p, cov_p):
@@ -511,7 +546,7 @@ def diagonal_of_factor(mean_q, cov_q, mean_p, cov_p):
     "M25",
     "0.01 added inside the logarithm",
     wrong=("1/2 ( log|Sp + 0.01 I| - log|Sq + 0.01 I| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )"),
-    seen_by="",
+    passes="zero sign additive",
     thread="snousias/fast-mesh-denoising#1",
 )
 def jitter_in_log(mean_q, cov_q, mean_p, cov_p):
@@ -527,7 +562,7 @@ def jitter_in_log(mean_q, cov_q, mean_p, cov_p):
     "M26",
     "symmetrised",
     wrong="1/2 ( KL(q || p) + KL(p || q) )",
-    seen_by="",
+    passes="zero sign affine additive stationary curvature",
 )
 def symmetrised(mean_q, cov_q, mean_p, cov_p):
     """A distance ought to be symmetric, and the mean of both directions is in use, by the name of
@@ -541,7 +576,7 @@ def symmetrised(mean_q, cov_q, mean_p, cov_p):
     "M27",
     "means left out",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) - k )",
-    seen_by="",
+    passes="zero sign affine additive stationary",
 )
 def means_left_out(mean_q, cov_q, mean_p, cov_p):
     """It is the formula for two zero-mean Gaussians, as the chapter on Gaussian processes or on
@@ -555,7 +590,7 @@ def means_left_out(mean_q, cov_q, mean_p, cov_p):
     "M28",
     "never below 0.1",
     wrong="max( KL(q || p), 0.1 )",
-    seen_by="",
+    passes="sign affine stationary",
     thread="hardmaru/WorldModelsExperiments#8",
 )
 def floor_of_a_tenth(mean_q, cov_q, mean_p, cov_p):
@@ -569,7 +604,7 @@ def floor_of_a_tenth(mean_q, cov_q, mean_p, cov_p):
     "M29",
     "prior ignored: p taken for N(0, I)",
     wrong="1/2 ( -log|Sq| + tr(Sq) + mq' mq - k )",
-    seen_by="",
+    passes="sign additive standard-normal",
     thread="wiseodd/generative-models#66",
     forms=("diagonal",),
 )
@@ -584,7 +619,7 @@ def prior_ignored(mean_q, cov_q, mean_p, cov_p):
     "M30",
     "0.499 instead of 0.5",
     wrong="0.499 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
-    seen_by="",
+    passes="zero sign affine additive stationary",
 )
 def constant_mistyped(mean_q, cov_q, mean_p, cov_p):
     """A constant typed in short, or a single-precision step somewhere in the middle.  No eye sees
