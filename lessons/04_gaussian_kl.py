@@ -1,0 +1,390 @@
+# %% [markdown]
+# # Lesson 4: the KL divergence of two Gaussians
+#
+# The second term of the objective is $D[Q(z|X) \| P(z)]$. The article takes both for Gaussians and
+# says: luckily, there is a closed form. With $q = N(m_q, S_q)$, $p = N(m_p, S_p)$ in $k$
+# dimensions, it is
+#
+# $$D[q \| p] = \tfrac12 \left( \mathrm{tr}(S_p^{-1} S_q)
+#   + (m_q - m_p)^T S_p^{-1} (m_q - m_p) - k + \log\frac{\det S_p}{\det S_q} \right)$$
+#
+# Here each term is met alone, then their sum. Everything is in nats. $S$ is a covariance, never a
+# standard deviation, and $k$ is the number of *latent* dimensions.
+#
+# Two witnesses know nothing of this formula:
+#
+# - **Monte Carlo**: draw $z$ from $q$ and average. It comes with a standard error.
+# - **cubature**: average over $2k$ chosen points. For Gaussian $z$ and a quadratic function this
+#   is exact, and $\log q - \log p$ is quadratic.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy.optimize import minimize
+
+from tinyvae import gaussian
+from tinyvae.classroom.lesson import check, check_at_most, check_differs, claim, say, title
+from tinyvae.oracles import central_difference, cubature, estimate
+
+DRAWS = 400_000
+SEED = 4
+BLUE, ORANGE, BLACK = "#0072B2", "#D55E00", "#000000"  # Okabe and Ito: distinct to every eye
+
+rng = np.random.default_rng(SEED)
+plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
+
+k = 3
+mean_q = np.array([1.0, -0.5, 0.2])
+cov_q = np.array([[1.0, 0.4, 0.0], [0.4, 0.5, -0.1], [0.0, -0.1, 0.3]])
+mean_p = np.array([0.0, 0.5, -1.0])
+cov_p = np.array([[2.0, 0.3, 0.5], [0.3, 1.0, 0.2], [0.5, 0.2, 1.5]])
+
+title("Lesson 4: the KL divergence of two Gaussians")
+
+# %% [markdown]
+# ## Step 1: what the number is
+#
+# $$D[q \| p] = E_{z \sim q}[\log q(z) - \log p(z)]$$
+#
+# An average of a difference of two log-densities, over draws from the *first* argument.
+#
+# Predict first: the average is never negative. Is the difference itself ever negative, at a
+# single draw?
+
+# %%
+z = gaussian.sample(mean_q, cov_q, DRAWS, rng)  # (S, k)
+difference = gaussian.log_density(z, mean_q, cov_q) - gaussian.log_density(z, mean_p, cov_p)
+kl_qp = gaussian.kl(mean_q, cov_q, mean_p, cov_p)
+
+claim("4.1", "KL(q || p)  =  E_q[log q(z) - log p(z)]")
+check("Monte Carlo", kl_qp, estimate(difference))
+check("cubature", kl_qp, cubature.gaussian_kl(mean_q, cov_q, mean_p, cov_p))
+say(f"{np.mean(difference < 0):.1%} of the draws have log q(z) < log p(z); their average has not.")
+
+# %% [markdown]
+# ## Step 2: where the $-k$ comes from
+#
+# $$\log q(z) = -\tfrac12 (z - m_q)^T S_q^{-1} (z - m_q) - \tfrac12 \log\det S_q
+#   - \tfrac{k}{2} \log 2\pi$$
+#
+# $\log p$ looks the same, so the $2\pi$ cancels. Start with $q$'s own quadratic form: how far,
+# squared, is a draw from the mean, if each direction is measured by $q$'s own spread?
+#
+# Predict first: does the average depend on $S_q$?
+
+
+# %%
+def quadratic(d, A):
+    """d' A d for each row of d    (..., k), (k, k)  ->  (...)"""
+    return np.sum(d @ A * d, axis=-1)
+
+
+inverse_q, inverse_p = np.linalg.inv(cov_q), np.linalg.inv(cov_p)
+
+
+def own_distance(z):
+    return quadratic(z - mean_q, inverse_q)
+
+
+claim("4.2", "E_q[(z - m_q)' S_q^-1 (z - m_q)]  =  k,  whatever S_q is")
+check("Monte Carlo", estimate(own_distance(z)), k)
+check("cubature", cubature.expectation(own_distance, mean_q, cov_q), k)
+
+# %% [markdown]
+# ## Step 3: where the trace comes from
+#
+# Now $p$'s quadratic form, under draws of $q$. Split the way from $p$'s mean to the draw at $q$'s
+# mean, $z - m_p = (z - m_q) + (m_q - m_p)$, and multiply out:
+#
+# - spread: $(z - m_q)^T S_p^{-1} (z - m_q)$
+# - cross: $2 (m_q - m_p)^T S_p^{-1} (z - m_q)$
+# - distance: $(m_q - m_p)^T S_p^{-1} (m_q - m_p)$, in which there is no $z$
+#
+# The spread is $\sum_{ij} (S_p^{-1})_{ij} (z - m_q)_i (z - m_q)_j$, and the average of the product
+# at the end is $(S_q)_{ij}$. The sum of the products of two matrices' entries is a trace.
+#
+# Predict first: one of the three averages to zero. Which one, and why?
+
+
+# %%
+def spread(z):
+    return quadratic(z - mean_q, inverse_p)
+
+
+def cross(z):
+    return 2 * (z - mean_q) @ inverse_p @ (mean_q - mean_p)
+
+
+trace_term = np.trace(inverse_p @ cov_q)
+
+claim("4.3", "spread:  E_q[(z - m_q)' S_p^-1 (z - m_q)]  =  tr(S_p^-1 S_q)")
+check("Monte Carlo", estimate(spread(z)), trace_term)
+check("cubature", cubature.expectation(spread, mean_q, cov_q), trace_term)
+
+claim("4.4", "cross:  E_q[2 (m_q - m_p)' S_p^-1 (z - m_q)]  =  0,  for E_q[z] = m_q")
+check("Monte Carlo", estimate(cross(z)), 0)
+check("cubature", cubature.expectation(cross, mean_q, cov_q), 0)
+
+# %% [markdown]
+# ## Step 4: the two terms that need no average
+#
+# The distance of the means has no $z$ in it: it is how far $\log p$ falls from its own peak to
+# $q$'s peak, twice over. The log-determinants are what is left of the densities at their peaks:
+# a wide Gaussian is a low one.
+#
+# Predict first: $q$ is the narrower of the two. Is $\log(\det S_p / \det S_q)$ positive?
+
+# %%
+distance_term = quadratic(mean_q - mean_p, inverse_p)
+log_det_term = np.sum(np.log(np.linalg.eigvalsh(cov_p)) - np.log(np.linalg.eigvalsh(cov_q)))
+peak_q = gaussian.log_density(mean_q, mean_q, cov_q)
+peak_p = gaussian.log_density(mean_p, mean_p, cov_p)
+
+claim("4.5", "distance:  2 [log p(m_p) - log p(m_q)]  =  (m_q - m_p)' S_p^-1 (m_q - m_p)")
+check("densities", 2 * (peak_p - gaussian.log_density(mean_q, mean_p, cov_p)), distance_term)
+
+claim("4.6", "volume:  2 [log q(m_q) - log p(m_p)]  =  log(det S_p / det S_q)")
+check("peaks, eigenvalues", 2 * (peak_q - peak_p), log_det_term)
+
+# %% [markdown]
+# ## Step 5: the sum, and the bracket that is missing
+#
+# All together, with the $\tfrac12$ that both log-densities carry:
+# $D[q \| p] = \tfrac12 (\text{trace} + \text{distance} - k + \text{log-determinants})$.
+#
+# In the article the outer bracket is never closed. It closes at the very end: the logarithm covers
+# the ratio alone, and the $\tfrac12$ covers the logarithm. Whoever closes it before the logarithm
+# gets $\tfrac12 (\ldots - k) + \log(\det S_p / \det S_q)$.
+#
+# Predict first: does the test "$D[q \| q] = 0$" tell the two readings apart?
+
+# %%
+whole_bracket = 0.5 * (trace_term + distance_term - k + log_det_term)
+early_bracket = 0.5 * (trace_term + distance_term - k) + log_det_term
+
+claim("4.7", "KL(q || p)  =  1/2 (trace + distance - k + log-determinants)")
+say(
+    f"1/2 ({trace_term:.4f} + {distance_term:.4f} - {k} + {log_det_term:.4f})  =  "
+    f"{whole_bracket:.4f} nats"
+)
+check("package, four terms", kl_qp, whole_bracket)
+
+twice_as_wide = 0.5 * (2 * k - k) + k * np.log(1 / 2)  # q = N(m_p, 2 S_p): trace 2 k, ratio 2^-k
+claim("4.8", "The bracket closes after the logarithm, not before it")
+check("KL(q || q), after", gaussian.kl(mean_q, cov_q, mean_q, cov_q), 0.5 * (k + 0 - k + 0))
+check("KL(q || q), before", gaussian.kl(mean_q, cov_q, mean_q, cov_q), 0.5 * (k + 0 - k) + 0)
+say("At q = p the logarithm is 0: both readings pass this test. Another pair:")
+check_differs("KL(q || p), before", kl_qp, early_bracket, by=0.01)
+check_at_most("S_q = 2 S_p, before", twice_as_wide, 0)
+check_at_most("S_q = 2 S_p, package", 0, gaussian.kl(mean_p, 2 * cov_p, mean_p, cov_p))
+say("The early bracket makes a divergence negative. No KL divergence is.")
+
+# %% [markdown]
+# ## Step 6: one formula, three forms
+#
+# A VAE's encoder gives a mean $\mu_j$ and a log-variance $\lambda_j = \log \sigma_j^2$ for each of
+# the latent dimensions, and nothing off the diagonal. Then the trace, the distance and the
+# determinants are sums over the dimensions, and so is the KL. With $p = N(0, I)$ it is short:
+#
+# $$D[q \| N(0, I)] = \tfrac12 \sum_j \left( \mu_j^2 + e^{\lambda_j} - 1 - \lambda_j \right)$$
+#
+# Predict first: the encoder says $\mu = (3, 4)$ and $\sigma = (1, 1)$. How many nats is that?
+
+# %%
+mu_q, logvar_q = mean_q, np.array([-1.0, 0.5, -2.0])
+mu_p, logvar_p = mean_p, np.array([0.3, -0.4, 1.0])
+one_by_one = [
+    cubature.gaussian_kl(mu_q[j], np.exp(logvar_q[j]), mu_p[j], np.exp(logvar_p[j]))
+    for j in range(k)
+]
+full_form = gaussian.kl(mu_q, np.diag(np.exp(logvar_q)), mu_p, np.diag(np.exp(logvar_p)))
+diagonal_form = gaussian.kl_diagonal(mu_q, logvar_q, mu_p, logvar_p)
+
+claim("4.9", "Diagonal covariances: the KL is a sum over the dimensions")
+check("full form, cubature", full_form, np.sum(one_by_one))
+check("diagonal, cubature", diagonal_form, np.sum(one_by_one))
+
+standard_form = gaussian.kl_to_standard_normal(mu_q, logvar_q)
+claim("4.10", "p = N(0, I):  KL  =  1/2 sum_j (mu_j^2 + exp(logvar_j) - 1 - logvar_j)")
+check(
+    "standard, cubature",
+    standard_form,
+    cubature.gaussian_kl(mu_q, np.diag(np.exp(logvar_q)), np.zeros(k), np.eye(k)),
+)
+check("standard, diagonal", standard_form, gaussian.kl_diagonal(mu_q, logvar_q, 0 * mu_q, 0 * mu_q))
+check(
+    "mu (3, 4), sigma 1",
+    gaussian.kl_to_standard_normal(np.array([3.0, 4.0]), np.zeros(2)),
+    (3**2 + 4**2) / 2,
+)
+
+# %% [markdown]
+# ## Step 7: $\tfrac12 e^{\lambda}$, and not $e^{\lambda}$
+#
+# A half stands in two places, for two reasons.
+#
+# *In the slope.* $\tfrac12 (e^{\lambda} - 1 - \lambda)$ has the derivative
+# $\tfrac12 (e^{\lambda} - 1)$. By $\sigma$ the derivative is $\sigma - 1/\sigma$, and
+# $d\sigma / d\lambda = \sigma / 2$: the same number by another road.
+#
+# *In the sampler.* $\lambda = \log \sigma^2$, so $\sigma = e^{\lambda / 2}$, and
+# $z = \mu + e^{\lambda/2} \epsilon$. With $e^{\lambda}$ instead the draws have another variance
+# than the KL is told.
+#
+# Predict first: at which $\lambda$ do the right and the wrong sampler agree? What logvar does a
+# freshly made network give?
+
+
+# %%
+def kl_of_logvar(logvar):
+    """The KL to N(0, I) without the package: cubature."""
+    return cubature.gaussian_kl(mu_q, np.diag(np.exp(logvar)), np.zeros(k), np.eye(k))
+
+
+def kl_of_std(std):
+    return cubature.gaussian_kl(mu_q, np.diag(std**2), np.zeros(k), np.eye(k))
+
+
+std_q = np.exp(logvar_q / 2)
+_, slope = gaussian.kl_to_standard_normal_backward(np.array(1.0), mu_q, logvar_q)
+slope_by_logvar = central_difference(kl_of_logvar, logvar_q)
+slope_by_std = central_difference(kl_of_std, std_q)
+
+claim("4.11", "d KL / d logvar  =  1/2 (exp(logvar) - 1)")
+for j in range(k):
+    check(f"logvar = {logvar_q[j]:4.1f}", slope[j], slope_by_logvar[j], tolerance=1e-8)
+check("by sigma, chain rule", slope, slope_by_std * std_q / 2, tolerance=1e-8)
+check_differs("without the 1/2", np.exp(logvar_q) - 1, slope_by_logvar, by=0.01)
+
+eps = rng.standard_normal((DRAWS, k))
+mu_rows, logvar_rows = np.broadcast_to(mu_q, (DRAWS, k)), np.broadcast_to(logvar_q, (DRAWS, k))
+z_right = gaussian.reparameterize(mu_rows, logvar_rows, eps)
+z_wrong = mu_q + np.exp(logvar_q) * eps  # exp(logvar) as if it were sigma
+
+claim("4.12", "The sampler: the variance of z  =  exp(logvar),  so sigma  =  exp(logvar / 2)")
+for j in range(k):
+    variance = estimate((z_right[:, j] - mu_q[j]) ** 2)
+    check(f"logvar = {logvar_q[j]:4.1f}", variance, np.exp(logvar_q[j]))
+wrong_variance = estimate((z_wrong[:, 0] - mu_q[0]) ** 2)
+check_differs("exp(logvar) * eps", wrong_variance, np.exp(logvar_q[0]))
+z_at_zero = gaussian.reparameterize(mu_q, np.zeros(k), eps[0])
+check("logvar = 0: both", z_at_zero, mu_q + np.exp(0.0) * eps[0])
+say("At logvar = 0 both samplers agree, and near there a new network starts.")
+
+# %%
+logvar_line = np.linspace(-4, 2, 601)
+kl_line = gaussian.kl_to_standard_normal(np.zeros((601, 1)), logvar_line[:, None])
+lowest = np.argmin(kl_line)
+
+figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
+axis.plot(logvar_line, kl_line, color=BLACK, linewidth=2.5)
+axis.plot(logvar_line, 0.5 * (np.exp(logvar_line) - 1), color=BLUE, linestyle="--")
+axis.plot(logvar_line, -0.5 * logvar_line, color=ORANGE, linestyle=":")
+axis.plot(logvar_line[lowest], kl_line[lowest], "o", color=BLACK, markersize=9)
+axis.annotate("KL, the sum", (-3.9, 0.6), color=BLACK, fontsize=11)
+axis.annotate("1/2 (exp(logvar) - 1):\ntoo wide costs", (-0.7, 2.3), color=BLUE, fontsize=11)
+axis.annotate("-1/2 logvar: too narrow costs", (-3.3, 1.8), color=ORANGE, fontsize=11)
+axis.axhline(0, color="0.7", linewidth=0.8, zorder=0)
+axis.set(
+    title=f"The KL is lowest, {kl_line[lowest]:.2f} nats, at logvar = {logvar_line[lowest]:.2f}: "
+    f"sigma = {np.exp(logvar_line[lowest] / 2):.2f}",
+    xlabel="logvar of one latent dimension (mu = 0)",
+    ylabel="nats",
+)
+plt.show()
+
+# %% [markdown]
+# ## Step 8: the direction matters
+#
+# $D[q \| p]$ averages over $q$, $D[p \| q]$ over $p$. They are two numbers, and a fit with one is
+# not a fit with the other. Take a $p$ with two bumps, and fit *one* Gaussian $q$ to it, both ways.
+# On a line the integrals are sums over a fine grid.
+#
+# Predict first, with a pencil: where does $q$ end up if you minimise $D[q \| p]$? Where, if you
+# minimise $D[p \| q]$?
+
+# %%
+claim("4.13", "KL(q || p) and KL(p || q) are two numbers")
+kl_pq = gaussian.kl(mean_p, cov_p, mean_q, cov_q)
+check("KL(p || q), cubature", kl_pq, cubature.gaussian_kl(mean_p, cov_p, mean_q, cov_q))
+check_differs("the two directions", kl_qp, kl_pq, by=0.01)
+
+# %%
+weights, centers, widths = np.array([0.6, 0.4]), np.array([-2.0, 2.0]), np.array([0.5, 0.5])
+line = np.linspace(-9, 9, 3601)
+cell = line[1] - line[0]
+
+
+def log_normal_on_line(mu, logvar):
+    return gaussian.log_density_diagonal(line[:, None], np.array([mu]), np.array([logvar]))
+
+
+log_bumps = [log_normal_on_line(m, 2 * np.log(s)) for m, s in zip(centers, widths, strict=True)]
+log_two_bumps = np.logaddexp(np.log(weights[0]) + log_bumps[0], np.log(weights[1]) + log_bumps[1])
+
+
+def kl_on_line(log_a, log_b):
+    return np.sum(np.exp(log_a) * (log_a - log_b)) * cell
+
+
+def fitted(objective, start):
+    """mu, logvar that minimise objective(log q on the line)"""
+    options = {"xatol": 1e-9, "fatol": 1e-14, "maxiter": 2000}
+    run = minimize(
+        lambda t: objective(log_normal_on_line(*t)), start, method="Nelder-Mead", options=options
+    )
+    return run.x
+
+
+cover = fitted(lambda log_q: kl_on_line(log_two_bumps, log_q), start=[-1.0, 0.0])
+pick = fitted(lambda log_q: kl_on_line(log_q, log_two_bumps), start=[-1.0, -1.0])
+pick_other = fitted(lambda log_q: kl_on_line(log_q, log_two_bumps), start=[1.0, -1.0])
+
+mean_bumps = np.sum(weights * centers)
+var_bumps = np.sum(weights * (widths**2 + centers**2)) - mean_bumps**2
+claim("4.14", "The q of the smallest KL(p || q) has the mean and the variance of p")
+check("mean", cover[0], mean_bumps, tolerance=1e-6)
+check("variance", np.exp(cover[1]), var_bumps, tolerance=1e-6)
+
+claim("4.15", "The q of the smallest KL(q || p) sits on one bump, and pays -log(its weight)")
+for found, bump in [(pick, 0), (pick_other, 1)]:
+    check(f"mean, bump {bump + 1}", found[0], centers[bump], tolerance=1e-3)
+    kl_found = kl_on_line(log_normal_on_line(*found), log_two_bumps)
+    check(f"KL, -log {weights[bump]}", kl_found, -np.log(weights[bump]), tolerance=1e-3)
+say("Where the search starts decides on which bump it ends.")
+
+# %%
+gap = log_two_bumps < log_two_bumps.max() - np.log(20)  # where p is below 1/20 of its peak
+share = {
+    name: np.sum(np.exp(log_normal_on_line(*t))[gap]) * cell
+    for name, t in [("pick", pick), ("cover", cover)]
+}
+figure, axis = plt.subplots(figsize=(8, 4.2), layout="constrained")
+axis.fill_between(line, np.exp(log_two_bumps), color="0.85")
+axis.plot(line, np.exp(log_normal_on_line(*pick)), color=BLUE, linewidth=2.5)
+axis.plot(line, np.exp(log_normal_on_line(*cover)), color=ORANGE, linewidth=2.5, linestyle="--")
+axis.annotate("p, two bumps", (2, 0.34), ha="center", color="0.3", fontsize=11)
+axis.annotate("q of the smallest KL(q || p)", (-1.55, 0.65), color=BLUE, fontsize=11)
+axis.annotate("q of the smallest KL(p || q)", (-0.9, 0.21), color=ORANGE, fontsize=11)
+axis.set(
+    title=f"KL(q || p) picks a bump. KL(p || q) covers both,\nand puts {share['cover']:.0%} of its "
+    f"mass where p is nearly 0 (the other: {share['pick']:.0%})",
+    xlabel="z",
+    ylabel="density (1 / unit of z)",
+    xlim=(-4.5, 4.5),
+    ylim=(0, None),
+)
+plt.show()
+
+# %% [markdown]
+# A VAE has $q$ in front in both of its divergences: in the gap $D[Q(z|X) \| P(z|X)]$ and in the
+# penalty $D[Q(z|X) \| P(z)]$. So where the true posterior has two bumps, $Q$ settles on one.
+#
+# ## Try it
+#
+# - Set `mean_q, cov_q = mean_p, cov_p` at the top. Which rows of 4.1 to 4.7 turn into 0, which into
+#   $k$? Why must 4.8 then fail?
+# - Swap the two Gaussians in the call of `gaussian.kl` in step 1: both witnesses object. Set
+#   `cov_q = cov_p` as well. Why does step 1 hold now?
+# - Move the bumps together: `centers` of -0.7 and 0.7. Row 4.15 fails, and tells you where $q$ is
+#   instead. What has become of the picking?
