@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinyvae import bernoulli
-from tinyvae.layers import linear_backward, mlp, mlp_backward, sigmoid
+from tinyvae.layers import sigmoid
 from tinyvae.network import EncoderDecoder
 
 
@@ -18,7 +18,7 @@ class Autoencoder(EncoderDecoder):
 
     def encode(self, x):
         """x (B, D)  ->  z (B, Z), the code"""
-        return self.head("z", self.hidden(x)[-1])
+        return self.head("z", self.encoder_layers(x)[-1])
 
     def loss(self, x, eps=None, beta=1.0):
         """recon (B,) = -log p(x | z = code) in nats, and kl (B,) = 0.
@@ -30,25 +30,25 @@ class Autoencoder(EncoderDecoder):
 
     def loss_and_grads(self, x, eps=None, beta=1.0, wrt_x=False):
         """loss = mean(recon) in nats, recon (B,), kl (B,) = 0, grads as `VAE.loss_and_grads`."""
-        p = self.params
-
+        # fmt: off
         # forward
-        h = self.hidden(x)  # x, ..., (B, H)
-        z = self.head("z", h[-1])  # (B, Z)
-        g = mlp(z, p, self.decoder, self.activation)  # z, ..., (B, G)
-        logits = self.head("logits", g[-1])  # (B, D)
-        recon = bernoulli.nll(logits, x)  # (B,)
-        loss = np.mean(recon)
+        h = self.encoder_layers(x)                                # x, ..., (B, H)
+        z = self.head("z", h[-1])                                 # (B, Z)
+        g = self.decoder_layers(z)                                # z, ..., (B, G)
+        logits = self.head("logits", g[-1])                       # (B, D)
+        recon = bernoulli.nll(logits, x)                          # (B,)
+        loss = np.mean(recon)                                     # ()
 
         # backward
-        drecon = np.full_like(recon, 1 / len(x))  # (B,)
-        dlogits = bernoulli.nll_backward(drecon, logits, x)  # (B, D)
-        dg, dW, db = linear_backward(dlogits, g[-1], p["logits.W"])
-        dz, grads = mlp_backward(dg, g, p, self.decoder, self.activation)  # (B, Z)
-        dh, dW_z, db_z = linear_backward(dz, h[-1], p["z.W"])
-        dx, encoder_grads = mlp_backward(dh, h, p, self.encoder, self.activation)
+        drecon = np.full_like(recon, 1 / len(x))                  # (B,)
+        dlogits = bernoulli.nll_backward(drecon, logits, x)       # (B, D)
+        dg, logits_grads = self.head_backward("logits", dlogits, g[-1])       # (B, G)
+        dz, decoder_grads = self.decoder_layers_backward(dg, g)   # (B, Z)
+        dh, z_grads = self.head_backward("z", dz, h[-1])          # (B, H)
+        dx, encoder_grads = self.encoder_layers_backward(dh, h)
+        # fmt: on
 
-        grads |= encoder_grads | {"logits.W": dW, "logits.b": db, "z.W": dW_z, "z.b": db_z}
+        grads = encoder_grads | z_grads | decoder_grads | logits_grads
         if wrt_x:
             grads["x"] = dx - drecon[:, None] * logits
         return loss, recon, np.zeros_like(recon), grads

@@ -27,8 +27,9 @@ def nll(logits, x):
     """
     logits, x = floats(logits=logits, x=x)
     ends_with(x.shape, logits=logits)
-    softplus = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
-    return (softplus - x * logits).sum(axis=-1)
+    # log(1 + exp(a)) = max(a, 0) + log(1 + exp(-|a|)); the large terms meet first, and cancel
+    wrong = np.maximum(logits, 0) - x * logits
+    return (wrong + np.log1p(np.exp(-np.abs(logits)))).sum(axis=-1)
 
 
 def nll_backward(dnll, logits, x):

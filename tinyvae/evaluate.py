@@ -10,6 +10,7 @@ def elbo(vae, x, rng, samples=1):
 
     x (N, D) in {0, 1}, binarised by the caller  ->  (N,), the mean over ``samples`` draws of z
     """
+    _check(samples)
     total = np.empty(len(x))
     for rows in _chunks(len(x), 500):
         x_rows = np.asarray(x[rows])
@@ -30,6 +31,7 @@ def log_likelihood(vae, x, rng, samples=5000):
     Its expectation is a lower bound on log p(x) that rises with S; at S = 1 it is the ELBO.
     Source: Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", 2016.
     """
+    _check(samples)
     estimates = np.empty(len(x))
     for n in range(len(x)):
         x_n = np.asarray(x[n : n + 1])
@@ -52,6 +54,11 @@ def log_weights(vae, x, mu, logvar, rng, samples):
     log_p_x = -bernoulli.nll(vae.decode(z), x[0])
     log_p_z = gaussian.log_density_diagonal(z, np.zeros_like(mu), np.zeros_like(mu))
     return (log_p_x + log_p_z - gaussian.log_density_diagonal(z, mu, logvar)).astype(np.float64)
+
+
+def _check(samples):
+    if not isinstance(samples, int | np.integer) or samples < 1:
+        raise ValueError(f"samples must be a whole number of at least 1, not {samples!r}")
 
 
 def _dtype(vae):

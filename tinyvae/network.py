@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from tinyvae import layers
-from tinyvae.layers import linear, mlp, sigmoid
+from tinyvae.layers import linear, linear_backward, mlp, mlp_backward, sigmoid
 
 
 class EncoderDecoder:
@@ -57,20 +57,37 @@ class EncoderDecoder:
         }
 
     def head(self, name, h):
-        """h (B, H)  ->  (B, Z)"""
+        """The linear map of this name.    h (B, H)  ->  (B, outputs)"""
         return linear(h, self.params[f"{name}.W"], self.params[f"{name}.b"])
 
-    def hidden(self, x):
-        """The encoder's layers [x, h_1, ..., h_L] for x (B, D)."""
+    def head_backward(self, name, dy, h):
+        """dy (B, outputs)  ->  dh (B, H), and the gradients of the map's W and b"""
+        dh, dW, db = linear_backward(dy, h, self.params[f"{name}.W"])
+        return dh, {f"{name}.W": dW, f"{name}.b": db}
+
+    def encoder_layers(self, x):
+        """[x, h_1, ..., h_L] for x (B, D).    Raises ValueError for another width."""
         if np.ndim(x) != 2 or np.shape(x)[1] != self.data_dim:
             raise ValueError(f"x has shape {np.shape(x)}; the model wants (B, {self.data_dim})")
         return mlp(x, self.params, self.encoder, self.activation)
 
-    def decode(self, z):
-        """z (..., Z)  ->  logits (..., D) of p(x|z) = Bernoulli(sigmoid(logits))"""
+    def encoder_layers_backward(self, dh, h):
+        """dh, of the last layer  ->  dx (B, D), and the gradients of the encoder's layers"""
+        return mlp_backward(dh, h, self.params, self.encoder, self.activation)
+
+    def decoder_layers(self, z):
+        """[z, g_1, ..., g_L] for z (..., Z).    Raises ValueError for another width."""
         if np.shape(z)[-1:] != (self.latent_dim,):
             raise ValueError(f"z has shape {np.shape(z)}; the model wants (..., {self.latent_dim})")
-        return self.head("logits", mlp(z, self.params, self.decoder, self.activation)[-1])
+        return mlp(z, self.params, self.decoder, self.activation)
+
+    def decoder_layers_backward(self, dg, g):
+        """dg, of the last layer  ->  dz (B, Z), and the gradients of the decoder's layers"""
+        return mlp_backward(dg, g, self.params, self.decoder, self.activation)
+
+    def decode(self, z):
+        """z (..., Z)  ->  logits (..., D) of p(x|z) = Bernoulli(sigmoid(logits))"""
+        return self.head("logits", self.decoder_layers(z)[-1])
 
     def generate(self, n, rng):
         """x_hat (n, D), the pixel means sigmoid(logits), for n draws z ~ p(z) = N(0, I)"""

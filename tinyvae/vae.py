@@ -9,7 +9,7 @@ Source: Kingma and Welling, "Auto-encoding variational Bayes", 2014.
 import numpy as np
 
 from tinyvae import bernoulli, gaussian
-from tinyvae.layers import linear_backward, mlp, mlp_backward, sigmoid
+from tinyvae.layers import sigmoid
 from tinyvae.network import EncoderDecoder
 
 
@@ -20,7 +20,7 @@ class VAE(EncoderDecoder):
 
     def encode(self, x):
         """x (B, D)  ->  mu, logvar (B, Z) of q(z|x)"""
-        h = self.hidden(x)[-1]
+        h = self.encoder_layers(x)[-1]
         return self.head("mu", h), self.head("logvar", h)
 
     def loss(self, x, eps, beta=1.0):
@@ -41,36 +41,33 @@ class VAE(EncoderDecoder):
         x (B, D), eps (B, Z).  The gradients come in a dict with the keys of ``params``; with
         ``wrt_x`` it also has "x".    Raises ValueError where shapes do not fit.
         """
-        p = self.params
-
         # fmt: off
         # forward
-        h = self.hidden(x)                                            # x, ..., (B, H)
-        mu, logvar = self.head("mu", h[-1]), self.head("logvar", h[-1])    # (B, Z)
-        z = gaussian.reparameterize(mu, logvar, eps)                  # (B, Z)
-        g = mlp(z, p, self.decoder, self.activation)                  # z, ..., (B, G)
-        logits = self.head("logits", g[-1])                           # (B, D)
-        recon = bernoulli.nll(logits, x)                              # (B,)  sum over pixels
-        kl = gaussian.kl_to_standard_normal(mu, logvar)               # (B,)  sum over latents
-        loss = np.mean(recon + beta * kl)                             # ()    mean over the batch
+        h = self.encoder_layers(x)                                # x, ..., (B, H)
+        mu, logvar = self.head("mu", h[-1]), self.head("logvar", h[-1])       # (B, Z)
+        z = gaussian.reparameterize(mu, logvar, eps)              # (B, Z)
+        g = self.decoder_layers(z)                                # z, ..., (B, G)
+        logits = self.head("logits", g[-1])                       # (B, D)
+        recon = bernoulli.nll(logits, x)                          # (B,)  summed over pixels
+        kl = gaussian.kl_to_standard_normal(mu, logvar)           # (B,)  summed over latents
+        loss = np.mean(recon + beta * kl)                         # ()    averaged over the batch
 
         # backward
-        drecon = np.full_like(recon, 1 / len(x))                      # (B,)
-        dkl = np.full_like(kl, beta / len(x))                         # (B,)
-        dlogits = bernoulli.nll_backward(drecon, logits, x)           # (B, D)
-        dg, dW, db = linear_backward(dlogits, g[-1], p["logits.W"])   # (B, G), (G, D), (D,)
-        dz, grads = mlp_backward(dg, g, p, self.decoder, self.activation)  # (B, Z)
-        dmu_recon, dlogvar_recon = gaussian.reparameterize_backward(dz, logvar, eps)     # (B, Z)
-        dmu_kl, dlogvar_kl = gaussian.kl_to_standard_normal_backward(dkl, mu, logvar)    # (B, Z)
-        dmu = dmu_recon + dmu_kl                                      # mu is used twice: in z and
-        dlogvar = dlogvar_recon + dlogvar_kl                          # in the KL; so is logvar
-        dh_mu, dW_mu, db_mu = linear_backward(dmu, h[-1], p["mu.W"])  # (B, H), (H, Z), (Z,)
-        dh_logvar, dW_logvar, db_logvar = linear_backward(dlogvar, h[-1], p["logvar.W"])
-        dx, encoder_grads = mlp_backward(dh_mu + dh_logvar, h, p, self.encoder, self.activation)
+        drecon = np.full_like(recon, 1 / len(x))                  # (B,)
+        dkl = np.full_like(kl, beta / len(x))                     # (B,)
+        dlogits = bernoulli.nll_backward(drecon, logits, x)       # (B, D)
+        dg, logits_grads = self.head_backward("logits", dlogits, g[-1])       # (B, G)
+        dz, decoder_grads = self.decoder_layers_backward(dg, g)   # (B, Z)
+        dmu_recon, dlogvar_recon = gaussian.reparameterize_backward(dz, logvar, eps)   # (B, Z)
+        dmu_kl, dlogvar_kl = gaussian.kl_to_standard_normal_backward(dkl, mu, logvar)  # (B, Z)
+        dmu = dmu_recon + dmu_kl                                  # mu is used twice, in z and in
+        dlogvar = dlogvar_recon + dlogvar_kl                      # the KL, and so is logvar
+        dh_mu, mu_grads = self.head_backward("mu", dmu, h[-1])    # (B, H)
+        dh_logvar, logvar_grads = self.head_backward("logvar", dlogvar, h[-1])
+        dx, encoder_grads = self.encoder_layers_backward(dh_mu + dh_logvar, h)
         # fmt: on
 
-        grads |= encoder_grads | {"logits.W": dW, "logits.b": db, "mu.W": dW_mu, "mu.b": db_mu}
-        grads |= {"logvar.W": dW_logvar, "logvar.b": db_logvar}
+        grads = encoder_grads | mu_grads | logvar_grads | decoder_grads | logits_grads
         if wrt_x:  # x is used twice, too: it is encoded, and it is what the decoder should say
             grads["x"] = dx - drecon[:, None] * logits
         return loss, recon, kl, grads
