@@ -15,9 +15,9 @@ import numpy as np
 
 from tinyvae.oracles import Estimate
 
-LABEL = 20  # columns; a longer label takes a line of its own
-POINT = 5  # where the decimal point stands in a side
-SIDE = 20
+LEFT = 36  # columns for the label and the left side; a longer label takes a line of its own
+RIGHT = 19
+POINT = 4  # where the decimal point stands in the right side
 
 
 class Refuted(AssertionError):
@@ -61,7 +61,7 @@ def check(label, left, right, *, tolerance=1e-12, errors=5, decimals=6):
 
 
 def check_at_most(label, left, right, *, tolerance=1e-12, errors=5, decimals=6):
-    """left <= right, but for rounding or ``errors`` standard errors.    Raises Refuted as `check`."""
+    """left <= right, but for rounding or ``errors`` standard errors.    Raises as `check` does."""
     (a, a_error), (b, b_error) = _numbers(left), _numbers(right)
     with np.errstate(invalid="ignore"):
         below, error = b - a, np.hypot(a_error, b_error)
@@ -76,7 +76,7 @@ def check_differs(label, left, right, *, errors=5, by=1e-9, decimals=6):
     """left and right differ, by more than ``by`` and by more than ``errors`` standard errors.
 
     For what the lesson calls wrong: a mistake that nobody could see would prove nothing.
-    Arrays differ if they do in one place.    Raises Refuted as `check`.
+    Arrays differ if they do in one place.    Raises as `check` does.
     """
     (a, a_error), (b, b_error) = _numbers(left), _numbers(right)
     with np.errstate(invalid="ignore"):
@@ -86,15 +86,17 @@ def check_differs(label, left, right, *, errors=5, by=1e-9, decimals=6):
 
 
 def _row(label, left, relation, right, distance, holds, decimals):
-    if len(label) > LABEL:
-        say(label)
-    first = label if len(label) <= LABEL else ""
     left, right = _show(left, decimals), _show(right, decimals)
+    start = label
+    if len(label) + 2 + len(left) > LEFT:
+        say(label)
+        start = ""
+    start += left.rjust(LEFT - len(start))
+    aligned = " " * (POINT - len(right.split(".")[0])) + right
     verdict = "holds" if holds else "FAILS"
-    say(f"{first:<{LABEL}} {left:<{SIDE}} {relation:<2} {right:<{SIDE}} {distance:<19}  {verdict}")
+    say(f"{start} {relation:>2}  {aligned:<{RIGHT}} {distance:<19}  {verdict}")
     if not holds:
-        sides = f"{left.strip()} {relation} {right.strip()}"
-        raise Refuted(f"{label.strip()}: {sides} does not hold ({distance})")
+        raise Refuted(f"{label}: {left} {relation} {right} does not hold ({distance})")
 
 
 def _numbers(side):
@@ -108,15 +110,13 @@ def _numbers(side):
 
 
 def _show(side, decimals):
-    """The side as text, its decimal point in column POINT."""
+    """The side as text: a number, a number with its error, or how many numbers there are."""
     values, errors = _numbers(side)
     if values.ndim:
-        text = f"{values.size} numbers"
-    elif errors > 1e-12 * max(1, abs(values)):
-        text = str(side)
-    else:
-        text = _digits(values, decimals)
-    return " " * (POINT - len(text.split(".")[0])) + text
+        return f"{values.size} numbers"
+    if errors > 1e-12 * max(1, abs(values)):
+        return str(side)
+    return _digits(values, decimals)
 
 
 def _digits(value, decimals):
