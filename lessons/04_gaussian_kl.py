@@ -1,5 +1,7 @@
 # %% [markdown]
-# # Lesson 4: the KL divergence of two Gaussians
+# # Lesson 4: The KL divergence of two Gaussians
+#
+# The closed form term by term, where its halves come from, and why the direction matters.
 #
 # The second term of the objective is $D[Q(z|X) \| P(z)]$. The article takes both for Gaussians and
 # says: luckily, there is a closed form. With $q = N(m_q, S_q)$, $p = N(m_p, S_p)$ in $k$
@@ -39,7 +41,7 @@ cov_q = np.array([[1.0, 0.4, 0.0], [0.4, 0.5, -0.1], [0.0, -0.1, 0.3]])
 mean_p = np.array([0.0, 0.5, -1.0])
 cov_p = np.array([[2.0, 0.3, 0.5], [0.3, 1.0, 0.2], [0.5, 0.2, 1.5]])
 
-title("Lesson 4: the KL divergence of two Gaussians")
+title("Lesson 4: The KL divergence of two Gaussians")
 
 # %% [markdown]
 # ## Step 1: what the number is
