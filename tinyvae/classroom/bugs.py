@@ -1,9 +1,16 @@
 """The museum: classic mistakes in the KL, the sampler, the ELBO, the estimators, the backward pass.
 
-bugs.MUSEUM["swapped-arguments"].wrong
-bugs.in_area("kl")
-with bugs.planted(bugs.MUSEUM["std-is-exp-logvar"]): ...
+    bugs.MUSEUM["swapped-arguments"].wrong
+    bugs.in_area("kl")
+    with bugs.planted(bugs.MUSEUM["std-is-exp-logvar"]): ...
+
+`tinyvae bugs` shows it in the terminal, `python -m tinyvae.classroom.bugs` writes docs/bugs.md.
 """
+
+import difflib
+import re
+import sys
+import textwrap
 
 from tinyvae.classroom import bugs_elbo, bugs_estimators, bugs_kl, bugs_network, bugs_sampler
 from tinyvae.classroom.bug import AREAS, Bug
@@ -13,8 +20,140 @@ __all__ = ["AREAS", "MUSEUM", "Bug", "in_area", "planted"]
 
 ROOMS = (bugs_kl, bugs_sampler, bugs_elbo, bugs_estimators, bugs_network)
 MUSEUM: dict[str, Bug] = {bug.name: bug for room in ROOMS for bug in room.BUGS}
+FAMOUS = "std-is-exp-logvar"
 
 
 def in_area(area: str) -> list[Bug]:
     """The museum's mistakes of one area, in the museum's order."""
     return [bug for bug in MUSEUM.values() if bug.area == area]
+
+
+# ---- in the terminal -----------------------------------------------------------------------------
+
+
+def arguments(parser):
+    """The arguments of `tinyvae bugs`."""
+    parser.add_argument("name", nargs="?", help="a mistake's name, code or area; none lists all")
+
+
+def run(args) -> int:
+    """`tinyvae bugs [NAME]`: list the mistakes, or explain one.    ->  exit status"""
+    if args.name is None:
+        print("\n\n".join(listing(area) for area in AREAS))
+        print("\ntinyvae bugs NAME explains one.")
+        return 0
+    wanted = args.name.strip().lower()
+    if wanted in AREAS:
+        print(listing(wanted))
+        return 0
+    for bug in MUSEUM.values():
+        if wanted in (bug.name, bug.code.lower()):
+            print(explanation(bug))
+            return 0
+    print(unknown(args.name), file=sys.stderr)
+    return 2
+
+
+def listing(area: str) -> str:
+    """One line for each mistake of an area."""
+    lines = [f"  {bug.code:5s}{bug.name:29s}{bug.title}" for bug in in_area(area)]
+    return "\n".join([f"{AREAS[area]} ({area})", *lines])
+
+
+def explanation(bug: Bug) -> str:
+    """All that the museum knows about one mistake."""
+    parts = {
+        "wrong": bug.wrong,
+        "right": bug.right,
+        "it tempts": bug.tempts,
+        "made in": bug.thread or "no public thread known",
+        "effect": bug.effect,
+        "seen by": bug.seen_by,
+    }
+    lines = [f"{bug.code}  {bug.name}: {bug.title}", ""]
+    for label, text in parts.items():
+        lines += textwrap.wrap(f"{label:11s}{text}", 95, subsequent_indent=" " * 11)
+    return "\n".join(lines)
+
+
+def unknown(name: str) -> str:
+    """One sentence about a name that the museum does not have."""
+    known = [*MUSEUM, *AREAS]
+    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    near += [
+        bug.name for bug in MUSEUM.values() if name.strip() and name.lower() in bug.title.lower()
+    ]
+    hint = (
+        f"did you mean {' or '.join(list(dict.fromkeys(near))[:3])}?"
+        if near
+        else "`tinyvae bugs` lists all."
+    )
+    return f"tinyvae bugs: there is no mistake called {ascii(name)[:60]}; {hint}"
+
+
+# ---- as a page -----------------------------------------------------------------------------------
+
+PREFACE = """\
+# The bug museum
+
+Classic mistakes in variational autoencoders, each with the formula, why it tempts, where it was
+made in public, what it does to a trained model, and which check sees it.
+
+`tinyvae bugs` lists them, `tinyvae bugs NAME` explains one, `tinyvae quiz` asks about them.
+This page is made by `python -m tinyvae.classroom.bugs`; the effects, all in nats, are measured by
+`python -m tinyvae.classroom.effects`, which trains a small VAE on digits with each mistake planted,
+takes it out again, and judges the model by right code.  That each mistake turns a test of this
+package red is shown by `tests/test_planted_bugs.py`.
+"""
+
+NOTATION = """\
+q = N(mq, Sq), p = N(mp, Sp), k dimensions, d = mq - mp, |S| a determinant, L the Cholesky factor of
+S.  The right formula is
+
+    KL(q || p) = {right}
+"""
+
+
+def page() -> str:
+    """docs/bugs.md: the famous mistake, then all the others, area by area."""
+    famous = MUSEUM[FAMOUS]
+    parts = [PREFACE, "## The famous one\n", entry(famous)]
+    for area, title in AREAS.items():
+        parts.append(f"## {title}\n")
+        if area == "kl":
+            parts.append(NOTATION.format(right=bugs_kl.RIGHT))
+        parts += [entry(bug) for bug in in_area(area) if bug is not famous]
+    return "\n".join(parts)
+
+
+def entry(bug: Bug) -> str:
+    """One mistake in Markdown."""
+    formulas = [f"    wrong:  {bug.wrong}"]
+    if bug.area != "kl":
+        formulas.append(f"    right:  {bug.right}")
+    threads = ", ".join(linked(thread) for thread in filter(None, bug.thread.split(", ")))
+    facts = {
+        "Why it tempts:": bug.tempts,
+        "Made in:": f"{threads or 'no public thread known'}.",
+        "Effect:": bug.effect,
+        "Seen by:": bug.seen_by,
+    }
+    text = [textwrap.fill(f"**{label}** {fact}", 100, **UNBROKEN) for label, fact in facts.items()]
+    return "\n\n".join(
+        [f"### {bug.name}: {bug.title} ({bug.code})", "\n".join(formulas), *text, ""]
+    )
+
+
+UNBROKEN = {"break_long_words": False, "break_on_hyphens": False}
+
+
+def linked(thread: str) -> str:
+    """owner/repo#7  ->  a Markdown link"""
+    repository, number = re.fullmatch(r"(.+)#(\d+)", thread).groups()
+    return f"[{thread}](https://github.com/{repository}/issues/{number})"
+
+
+if __name__ == "__main__":
+    from pathlib import Path
+
+    Path("docs/bugs.md").write_text(page(), encoding="utf-8")

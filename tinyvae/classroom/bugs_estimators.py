@@ -59,7 +59,7 @@ enter(
     it is no lower bound.""",
     seen_by="""The expectation must not depend on the number of samples. Not with one sample, where
     both are the same.""",
-    thread="arahuja/generative-tf#1, stan-dev/example-models#75",
+    thread="stan-dev/example-models#75",
 )
 
 
@@ -127,7 +127,6 @@ enter(
     cancels, and whoever comes from there does not put it back.""",
     seen_by="""Any exact value: with one sample the wrong one is 0. Not by 'it rises with the number
     of samples'.""",
-    thread="YosefLab/scVI-dev#8",
 )
 enter(
     "A29",

@@ -110,7 +110,7 @@ enter(
     is a constant. The loss on that one noise falls further than it should: it is learnt by
     heart.""",
     seen_by="Two steps of `fit` that get the same noise. Not by any test of a single step.",
-    thread="ericjang/draw#2, ericjang/draw#15",
+    thread="ericjang/draw#2, ericjang/draw#15, Tim-Salzmann/l4casadi#32",
 )
 
 
@@ -131,7 +131,6 @@ enter(
     of loss and gradient is still unbiased. Only its variance grows.""",
     seen_by="""The covariance between two rows of the noise. Not by any test of a mean: all of them
     hold.""",
-    thread="Tim-Salzmann/l4casadi#32",
 )
 
 
