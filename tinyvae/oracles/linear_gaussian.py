@@ -129,6 +129,5 @@ def principal(x, latent_dim):
             f"use fewer than the rank of x, which has shape {x.shape}"
         )
     noise_var = float(left_out.mean())
-    return LinearGaussian(
-        axes[:, :latent_dim] * np.sqrt(variances[:latent_dim] - noise_var), b, noise_var
-    )
+    W = axes[:, :latent_dim] * np.sqrt(variances[:latent_dim] - noise_var)
+    return LinearGaussian(W, b, noise_var)
