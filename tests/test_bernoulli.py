@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from hypothesis import given
+from hypothesis import strategies as st
 from strategies import rngs, sizes
 
 from tinyvae import bernoulli
@@ -58,6 +59,18 @@ def test_nll_backward(rng, batch, dim):
         lambda a: (np.log(1 + np.exp(a)) - x * a).sum(axis=1), logits, dnll, complex_step
     )
     np.testing.assert_allclose(dlogits, by_complex_step, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
+@given(rng=rngs, batch=sizes, dim=st.integers(1, 900), power=st.floats(-2, 4))
+def test_nll_and_slope_is_the_pair(dtype, tolerance, rng, batch, dim, power):
+    logits = (10**power * rng.standard_normal((batch, dim))).astype(dtype)
+    x = rng.random((batch, dim)).astype(dtype)  # greys too
+    nll, slope = bernoulli.nll_and_slope(logits, x)
+    assert nll.dtype == slope.dtype == dtype
+    np.testing.assert_allclose(nll, bernoulli.nll(logits, x), rtol=tolerance, atol=tolerance)
+    pair = bernoulli.nll_backward(np.ones(batch, dtype), logits, x)
+    np.testing.assert_allclose(slope, pair, rtol=tolerance, atol=tolerance)
 
 
 def test_many_z_for_one_x():

@@ -1,17 +1,8 @@
 """A variational autoencoder written out by hand in NumPy, and every step of it checked."""
 
-from tinyvae import (
-    autoencoder,
-    bernoulli,
-    checkpoint,
-    data,
-    evaluate,
-    gaussian,
-    layers,
-    optim,
-    train,
-    vae,
-)
+from importlib import import_module
+
+from tinyvae import autoencoder, bernoulli, data, evaluate, gaussian, layers, optim, train, vae
 from tinyvae.autoencoder import Autoencoder
 from tinyvae.train import fit
 from tinyvae.vae import VAE
@@ -33,3 +24,9 @@ __all__ = [
     "train",
     "vae",
 ]
+
+
+def __getattr__(name):
+    if name == "checkpoint":  # it costs a third of NumPy's import, and most programs save nothing
+        return import_module("tinyvae.checkpoint")
+    raise AttributeError(f"module 'tinyvae' has no attribute {name!r}")

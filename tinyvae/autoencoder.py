@@ -36,16 +36,16 @@ class Autoencoder(EncoderDecoder):
         z = self.head("z", h[-1])                                 # (B, Z)
         g = self.decoder_layers(z)                                # z, ..., (B, G)
         logits = self.head("logits", g[-1])                       # (B, D)
-        recon = bernoulli.nll(logits, x)                          # (B,)
+        recon, slope = bernoulli.nll_and_slope(logits, x)         # (B,), (B, D)
         loss = np.mean(recon)                                     # ()
 
         # backward
         drecon = np.full_like(recon, 1 / len(x))                  # (B,)
-        dlogits = bernoulli.nll_backward(drecon, logits, x)       # (B, D)
+        dlogits = drecon[:, None] * slope                         # (B, D)
         dg, logits_grads = self.head_backward("logits", dlogits, g[-1])       # (B, G)
         dz, decoder_grads = self.decoder_layers_backward(dg, g)   # (B, Z)
         dh, z_grads = self.head_backward("z", dz, h[-1])          # (B, H)
-        dx, encoder_grads = self.encoder_layers_backward(dh, h)
+        dx, encoder_grads = self.encoder_layers_backward(dh, h, wrt_x)
         # fmt: on
 
         grads = encoder_grads | z_grads | decoder_grads | logits_grads

@@ -16,12 +16,12 @@ def linear(x, W, b):
 
 
 def linear_backward(dy, x, W):
-    """dy (B, O)  ->  dx (B, I), dW (I, O), db (O,)"""
+    """dy (B, O)  ->  dx (B, I), dW (I, O), db (O,);  without W, dx is None"""
     # forward:  y = x @ W + b
     # fmt: off
-    dx = dy @ W.T        # (B, O) @ (O, I)
-    dW = x.T @ dy        # (I, B) @ (B, O): the product sums over the batch
-    db = dy.sum(axis=0)  # b was broadcast over the batch, so its gradient sums over it
+    dx = None if W is None else dy @ W.T  # (B, O) @ (O, I)
+    dW = x.T @ dy                         # (I, B) @ (B, O): the product sums over the batch
+    db = dy.sum(axis=0)                   # b was broadcast over the batch, so its gradient sums
     # fmt: on
     return dx, dW, db
 
@@ -78,12 +78,17 @@ def mlp(x, params, names, activation):
     return hs
 
 
-def mlp_backward(dh, hs, params, names, activation):
-    """dh, of the last output  ->  dx (B, I), and the gradients of the named parameters"""
+def mlp_backward(dh, hs, params, names, activation, wrt_x=True):
+    """dh, of the last output  ->  dx (B, I), and the gradients of the named parameters
+
+    Without ``wrt_x``, dx is None: a network in training does not ask for it, and it costs as much
+    as any other product.
+    """
     _, backward = ACTIVATIONS[activation]
     grads = {}
     for name, x, y in zip(reversed(names), reversed(hs[:-1]), reversed(hs[1:]), strict=True):
         # forward:  y = activation(x @ W + b)
         da = backward(dh, y)
-        dh, grads[f"{name}.W"], grads[f"{name}.b"] = linear_backward(da, x, params[f"{name}.W"])
+        W = params[f"{name}.W"] if wrt_x or x is not hs[0] else None
+        dh, grads[f"{name}.W"], grads[f"{name}.b"] = linear_backward(da, x, W)
     return dh, grads

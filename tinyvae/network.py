@@ -71,9 +71,9 @@ class EncoderDecoder:
             raise ValueError(f"x has shape {np.shape(x)}; the model wants (B, {self.data_dim})")
         return mlp(x, self.params, self.encoder, self.activation)
 
-    def encoder_layers_backward(self, dh, h):
-        """dh, of the last layer  ->  dx (B, D), and the gradients of the encoder's layers"""
-        return mlp_backward(dh, h, self.params, self.encoder, self.activation)
+    def encoder_layers_backward(self, dh, h, wrt_x):
+        """dh, of the last layer  ->  dx (B, D) or None, and the gradients of the layers"""
+        return mlp_backward(dh, h, self.params, self.encoder, self.activation, wrt_x)
 
     def decoder_layers(self, z):
         """[z, g_1, ..., g_L] for z (..., Z).    Raises ValueError for another width."""

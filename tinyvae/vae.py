@@ -48,14 +48,14 @@ class VAE(EncoderDecoder):
         z = gaussian.reparameterize(mu, logvar, eps)              # (B, Z)
         g = self.decoder_layers(z)                                # z, ..., (B, G)
         logits = self.head("logits", g[-1])                       # (B, D)
-        recon = bernoulli.nll(logits, x)                          # (B,)  summed over pixels
+        recon, slope = bernoulli.nll_and_slope(logits, x)         # (B,)  summed over pixels, (B, D)
         kl = gaussian.kl_to_standard_normal(mu, logvar)           # (B,)  summed over latents
         loss = np.mean(recon + beta * kl)                         # ()    averaged over the batch
 
         # backward
         drecon = np.full_like(recon, 1 / len(x))                  # (B,)
         dkl = np.full_like(kl, beta / len(x))                     # (B,)
-        dlogits = bernoulli.nll_backward(drecon, logits, x)       # (B, D)
+        dlogits = drecon[:, None] * slope                         # (B, D)
         dg, logits_grads = self.head_backward("logits", dlogits, g[-1])       # (B, G)
         dz, decoder_grads = self.decoder_layers_backward(dg, g)   # (B, Z)
         dmu_recon, dlogvar_recon = gaussian.reparameterize_backward(dz, logvar, eps)   # (B, Z)
@@ -64,7 +64,7 @@ class VAE(EncoderDecoder):
         dlogvar = dlogvar_recon + dlogvar_kl                      # the KL, and so is logvar
         dh_mu, mu_grads = self.head_backward("mu", dmu, h[-1])    # (B, H)
         dh_logvar, logvar_grads = self.head_backward("logvar", dlogvar, h[-1])
-        dx, encoder_grads = self.encoder_layers_backward(dh_mu + dh_logvar, h)
+        dx, encoder_grads = self.encoder_layers_backward(dh_mu + dh_logvar, h, wrt_x)
         # fmt: on
 
         grads = encoder_grads | mu_grads | logvar_grads | decoder_grads | logits_grads
