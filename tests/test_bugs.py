@@ -1,13 +1,16 @@
 """The museum says the truth about its mistakes."""
 
+import argparse
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from strategies import covariance
 
-from tinyvae import gaussian, layers, vae
-from tinyvae.classroom import bugs, bugs_kl
+from tinyvae import gaussian, layers, network, vae
+from tinyvae.classroom import bugs, bugs_kl, effects
+from tinyvae.classroom.bug import measured
 
 KL = bugs.in_area("kl")
 
@@ -121,6 +124,7 @@ CHECKS = {
 @pytest.mark.parametrize("bug", KL, ids=lambda bug: bug.name)
 def test_what_sees_a_wrong_kl_is_what_the_museum_says(bug):
     passed = [name for name, check in CHECKS.items() if check(bug.f)]
+    assert bugs_kl.PASSES[bug.name] == passed
     assert bug.seen_by == bugs_kl.seen_by(passed)
 
 
@@ -171,19 +175,92 @@ def test_forms_that_a_mistake_leaves_out_are_those_where_it_makes_no_difference(
 
 
 def test_planting_reaches_every_module_and_ends():
-    original = gaussian.kl, vae.VAE.generate, vae.linear_backward, layers.linear_backward
+    original = gaussian.kl, vae.VAE.generate, network.linear_backward, layers.linear_backward
     planted = {
         "tinyvae.gaussian:kl": "wrong",
         "tinyvae.vae:VAE.generate": "wrong",
         "tinyvae.layers:linear_backward": "wrong",
     }
     with bugs.planted(planted):
-        assert gaussian.kl == vae.VAE.generate == vae.linear_backward == "wrong"
+        assert gaussian.kl == vae.VAE.generate == network.linear_backward == "wrong"
         assert layers.linear_backward == "wrong"
     assert original == (
         gaussian.kl,
         vae.VAE.generate,
-        vae.linear_backward,
+        network.linear_backward,
         layers.linear_backward,
     )
     assert "generate" not in vars(vae.VAE)  # it is inherited again
+
+
+# In the terminal, and as a page
+
+
+def run(capsys, *arguments):
+    """Run `tinyvae bugs` with these arguments.    ->  exit status, what it printed"""
+    parser = argparse.ArgumentParser()
+    bugs.arguments(parser)
+    status = bugs.run(parser.parse_args(arguments))
+    return status, capsys.readouterr()
+
+
+def test_list_has_one_line_for_each_mistake_under_its_area(capsys):
+    status, printed = run(capsys)
+    assert (status, printed.err) == (0, "")
+    for bug in bugs.MUSEUM.values():
+        lines = [line for line in printed.out.splitlines() if f" {bug.name} " in line]
+        assert len(lines) == 1 and bug.title in lines[0]
+    assert all(title in printed.out for title in bugs.AREAS.values())
+    assert printed.out.isascii() and max(map(len, printed.out.splitlines())) <= 95
+
+
+@pytest.mark.parametrize("bug", bugs.MUSEUM.values(), ids=lambda bug: bug.name)
+def test_one_is_explained_by_name_or_code(capsys, bug):
+    status, printed = run(capsys, bug.name)
+    assert (status, printed.err) == (0, "")
+    assert run(capsys, bug.code)[1].out == printed.out
+    said = " ".join(printed.out.split())
+    for part in (bug.title, bug.wrong, bug.right, bug.tempts, bug.effect, bug.seen_by, bug.thread):
+        assert " ".join(part.split()) in said
+    assert printed.out.isascii() and max(map(len, printed.out.splitlines())) <= 95
+
+
+def test_an_area_is_listed(capsys):
+    status, printed = run(capsys, "sampler")
+    assert status == 0 and "std-is-exp-logvar" in printed.out and "M01" not in printed.out
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("swapped-argument", "swapped-arguments"),
+        ("logdet", "logdet-inverted"),
+        ("standard deviation", "std-is-exp-logvar"),
+        ("", "`tinyvae bugs` lists all"),
+        ("\N{GREEK SMALL LETTER MU}" * 500, "`tinyvae bugs` lists all"),
+        ("M99", "M"),
+    ],
+)
+def test_unknown_name_gets_one_sentence(capsys, name, hint):
+    status, printed = run(capsys, name)
+    assert (status, printed.out) == (2, "")
+    assert hint in printed.err and printed.err.isascii()
+    assert printed.err.count("\n") == 1 and len(printed.err) < 200
+
+
+def test_page_is_up_to_date():
+    page = Path(__file__).parent.parent / "docs" / "bugs.md"
+    assert page.read_text(encoding="utf-8") == bugs.page()
+
+
+def test_every_effect_was_measured():
+    assert set(measured()) == set(bugs.MUSEUM)
+
+
+def test_effects_are_what_training_finds():
+    """The famous mistake, once more, from one seed: a bound that is none."""
+    log_px, elbo, reported, _ = effects.measure(bugs.MUSEUM[bugs.FAMOUS].plants, seed=7)
+    assert reported > log_px + 0.3 > elbo + 0.3
+    right_log_px, right_elbo, right_reported, _ = effects.measure({}, seed=7)
+    assert right_reported == right_elbo < right_log_px + 0.1
+    assert right_log_px > log_px

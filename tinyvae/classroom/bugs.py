@@ -11,6 +11,7 @@ import difflib
 import re
 import sys
 import textwrap
+from pathlib import Path
 
 from tinyvae.classroom import bugs_elbo, bugs_estimators, bugs_kl, bugs_network, bugs_sampler
 from tinyvae.classroom.bug import AREAS, Bug
@@ -21,6 +22,7 @@ __all__ = ["AREAS", "MUSEUM", "Bug", "in_area", "planted"]
 ROOMS = (bugs_kl, bugs_sampler, bugs_elbo, bugs_estimators, bugs_network)
 MUSEUM: dict[str, Bug] = {bug.name: bug for room in ROOMS for bug in room.BUGS}
 FAMOUS = "std-is-exp-logvar"
+UNBROKEN = {"break_long_words": False, "break_on_hyphens": False}
 
 
 def in_area(area: str) -> list[Bug]:
@@ -72,7 +74,7 @@ def explanation(bug: Bug) -> str:
     }
     lines = [f"{bug.code}  {bug.name}: {bug.title}", ""]
     for label, text in parts.items():
-        lines += textwrap.wrap(f"{label:11s}{text}", 95, subsequent_indent=" " * 11)
+        lines += textwrap.wrap(f"{label:11s}{text}", 95, subsequent_indent=" " * 11, **UNBROKEN)
     return "\n".join(lines)
 
 
@@ -106,6 +108,14 @@ takes it out again, and judges the model by right code.  That each mistake turns
 package red is shown by `tests/test_planted_bugs.py`.
 """
 
+MATRIX = """\
+### What sees which
+
+`x`: the law, or a test of exact values with nothing but such Gaussians, sees the mistake; `.`: the
+mistake passes.  Exact values of Gaussians in general (by cubature, say) see them all, the one that
+underflows in 400 dimensions only.  `tests/test_bugs.py` computes this table and compares.
+"""
+
 NOTATION = """\
 q = N(mq, Sq), p = N(mp, Sp), k dimensions, d = mq - mp, |S| a determinant, L the Cholesky factor of
 S.  The right formula is
@@ -121,7 +131,7 @@ def page() -> str:
     for area, title in AREAS.items():
         parts.append(f"## {title}\n")
         if area == "kl":
-            parts.append(NOTATION.format(right=bugs_kl.RIGHT))
+            parts += [NOTATION.format(right=bugs_kl.RIGHT), MATRIX, matrix()]
         parts += [entry(bug) for bug in in_area(area) if bug is not famous]
     return "\n".join(parts)
 
@@ -144,7 +154,13 @@ def entry(bug: Bug) -> str:
     )
 
 
-UNBROKEN = {"break_long_words": False, "break_on_hyphens": False}
+def matrix() -> str:
+    """Mistakes in the KL against laws, as a Markdown table."""
+    heads = [*bugs_kl.LAWS, *bugs_kl.ONLY]
+    rows = [["mistake", *heads], ["---"] + [":-:"] * len(heads)]
+    for name, passes in bugs_kl.PASSES.items():
+        rows.append([f"{MUSEUM[name].code} {name}", *("." if h in passes else "x" for h in heads)])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def linked(thread: str) -> str:
@@ -154,6 +170,6 @@ def linked(thread: str) -> str:
 
 
 if __name__ == "__main__":
-    from pathlib import Path
-
+    if not Path("docs").is_dir():
+        sys.exit("there is no folder docs/ here: run this at the top of a checkout")
     Path("docs/bugs.md").write_text(page(), encoding="utf-8")

@@ -7,10 +7,24 @@ from tinyvae.classroom.bug import Bug, entrance
 from tinyvae.layers import sigmoid
 
 right_nll, right_nll_backward = bernoulli.nll, bernoulli.nll_backward
-right_loss_and_grads = vae.VAE.loss_and_grads
+right_loss, right_loss_and_grads = vae.VAE.loss, vae.VAE.loss_and_grads
 
 BUGS: list[Bug] = []
 enter = entrance(BUGS)
+
+
+def likelihood(nll, nll_backward):
+    """What a wrong -log p(x|z) replaces: the pair, and the function that does both at once."""
+
+    def nll_and_slope(logits, x):
+        recon = nll(logits, x)
+        return recon, nll_backward(np.ones_like(recon), logits, x)
+
+    return {
+        "tinyvae.bernoulli:nll": nll,
+        "tinyvae.bernoulli:nll_backward": nll_backward,
+        "tinyvae.bernoulli:nll_and_slope": nll_and_slope,
+    }
 
 
 def mean_over_pixels(logits, x):
@@ -26,10 +40,7 @@ enter(
     "mean-over-pixels",
     "reconstruction: mean over pixels, KL: sum over latents",
     "elbo",
-    {
-        "tinyvae.bernoulli:nll": mean_over_pixels,
-        "tinyvae.bernoulli:nll_backward": mean_over_pixels_backward,
-    },
+    likelihood(mean_over_pixels, mean_over_pixels_backward),
     wrong="recon = 1/D sum_d [ softplus(a_d) - x_d a_d ]",
     right="recon = sum_d [ softplus(a_d) - x_d a_d ]",
     tempts="""A library's binary cross-entropy takes the mean by default, over everything. The KL
@@ -145,7 +156,7 @@ enter(
     "log-of-sigmoid",
     "sigmoid first, then the logarithm",
     "elbo",
-    {"tinyvae.bernoulli:nll": log_of_sigmoid},
+    likelihood(log_of_sigmoid, right_nll_backward),
     wrong="-sum [ x log sigmoid(a) + (1 - x) log(1 - sigmoid(a)) ]",
     right="sum [ softplus(a) - x a ]",
     tempts="""The decoder is said to give probabilities, and the likelihood is written in
@@ -171,7 +182,7 @@ enter(
     "probabilities-clipped",
     "probabilities clipped before the logarithm",
     "elbo",
-    {"tinyvae.bernoulli:nll": clipped, "tinyvae.bernoulli:nll_backward": clipped_backward},
+    likelihood(clipped, clipped_backward),
     wrong="p = clip(sigmoid(a), 0.001, 0.999)",
     right="sum [ softplus(a) - x a ], nothing clipped",
     tempts="""It cures the infinities of a logarithm of 0. It also forgives every confident error:
@@ -196,7 +207,7 @@ enter(
     "target-as-prediction",
     "cross-entropy with prediction and target swapped",
     "elbo",
-    {"tinyvae.bernoulli:nll": swapped_nll, "tinyvae.bernoulli:nll_backward": swapped_nll_backward},
+    likelihood(swapped_nll, swapped_nll_backward),
     wrong="-sum [ p log x + (1 - p) log(1 - x) ]",
     right="-sum [ x log p + (1 - x) log(1 - p) ]",
     tempts="""Libraries disagree about the order, (input, target) here and (y_true, y_pred) there,
@@ -221,10 +232,7 @@ enter(
     "sigmoid-twice",
     "sigmoid in the decoder and again in the loss",
     "elbo",
-    {
-        "tinyvae.bernoulli:nll": sigmoid_twice,
-        "tinyvae.bernoulli:nll_backward": sigmoid_twice_backward,
-    },
+    likelihood(sigmoid_twice, sigmoid_twice_backward),
     wrong="nll(sigmoid(a), x)",
     right="nll(a, x)",
     tempts="""A loss 'with logits' is handed probabilities. Everything runs; but probabilities read
@@ -257,12 +265,14 @@ enter(
 )
 
 
-def column_nll(logits, x):
-    return right_nll(logits, x)[..., None]
+def column_loss(self, x, eps, beta=1.0):
+    recon, kl = right_loss(self, x, eps, beta)
+    return recon[:, None], kl
 
 
-def column_nll_backward(dnll, logits, x):
-    return right_nll_backward(dnll[..., 0], logits, x)
+def column_loss_and_grads(self, x, eps, beta=1.0, wrt_x=False):
+    _, recon, kl, grads = right_loss_and_grads(self, x, eps, beta, wrt_x)
+    return np.mean(recon[:, None] + beta * kl), recon[:, None], kl, grads
 
 
 enter(
@@ -270,7 +280,7 @@ enter(
     "column-plus-row",
     "(B, 1) + (B,) broadcast to (B, B)",
     "elbo",
-    {"tinyvae.bernoulli:nll": column_nll, "tinyvae.bernoulli:nll_backward": column_nll_backward},
+    {"tinyvae.vae:VAE.loss": column_loss, "tinyvae.vae:VAE.loss_and_grads": column_loss_and_grads},
     wrong="recon (B, 1), kl (B,):  mean(recon + kl) over (B, B)",
     right="recon (B,), kl (B,)",
     tempts="""A `keepdims` left in. Every reconstruction is then paired with every KL, and the mean
@@ -316,10 +326,7 @@ enter(
     "squared-error",
     "squared error in the place of -log p(x|z)",
     "elbo",
-    {
-        "tinyvae.bernoulli:nll": squared_error,
-        "tinyvae.bernoulli:nll_backward": squared_error_backward,
-    },
+    likelihood(squared_error, squared_error_backward),
     wrong="recon = ||x - x_hat||^2",
     right="recon = -log p(x|z);  with noise s: ||x - x_hat||^2 / (2 s^2) + D log s",
     tempts="""An autoencoder is trained with it, and the step from there to a VAE looks like adding

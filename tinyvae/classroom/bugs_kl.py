@@ -13,6 +13,7 @@ from tinyvae.classroom.bug import Bug
 RIGHT = "1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k ),  d = mq - mp"
 
 BUGS: list[Bug] = []
+PASSES: dict[str, list[str]] = {}  # a mistake's name -> the LAWS and ONLYs that do not see it
 
 inv, cholesky = np.linalg.inv, np.linalg.cholesky
 
@@ -140,16 +141,18 @@ def mistake(code, title, *, wrong, passes, thread="", forms=("diagonal", "standa
     """Put the function below into the museum: its docstring says why the mistake tempts."""
 
     def enter(f):
+        name = f.__name__.replace("_", "-")
+        PASSES[name] = passes.split()
         BUGS.append(
             Bug(
-                name=f.__name__.replace("_", "-"),
+                name=name,
                 title=title,
                 area="kl",
                 code=code,
                 wrong=wrong,
                 right=RIGHT,
                 tempts=" ".join(inspect.getdoc(f).split()),
-                seen_by=seen_by(passes.split()),
+                seen_by=seen_by(PASSES[name]),
                 thread=thread,
                 f=f,
                 plants=plants(f, forms),
