@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 3: The evidence lower bound
 #
-# The one equation that a VAE lives on: both of its sides, exactly, by drawing, and on digits.
+# The one equation that a VAE lives on, both of its sides: exactly, drawn, and on digits.
 #
 # We want $\log p(x)$ and cannot compute it. We have a $q(z)$ that guesses which $z$ produced this
 # $x$. The article relates the two in two lines:
@@ -56,6 +56,7 @@ qs = {
 }
 
 title("Lesson 3: The evidence lower bound")
+say()
 say(f"One x from a linear-Gaussian model: log p(x) = {log_px:.6f} nats")
 
 # %% [markdown]
@@ -243,11 +244,11 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.5), sharey=True, layou
 left.axhline(log_px, color=BLACK, linestyle="--")
 left.fill_between(where, log_px - gaps, log_px, color=ORANGE, alpha=0.35, hatch="//")
 left.text(2.2, log_px + 0.3, "log p(x)", ha="right")
-left.text(-0.37, log_px - 2.2, "the gap\nKL(q || p(z|x))", weight="bold")
+left.text(-0.37, log_px - 2.2, "the gap\nKL(q || p(z|x))")
 right.plot(where, likelihoods, color=GREEN, linestyle="-.", linewidth=2.5)
 right.fill_between(where, likelihoods - regularisers, likelihoods, color=BLUE, alpha=0.35)
 right.text(0.85, log_px + 2.3, "E_q[log p(x|z)]", ha="right")
-right.text(1.22, log_px, "the regulariser\nKL(q || p(z))", weight="bold")
+right.text(1.22, log_px + 0.1, "KL(q || p(z))\nthe regulariser")
 for axes, elbos in ((left, log_px - gaps), (right, likelihoods - regularisers)):
     axes.plot(where, elbos, color=BLACK, linewidth=3.5)
     axes.plot(1, log_px, "o", color=BLACK, markersize=10)
@@ -358,6 +359,6 @@ check_differs("mean gap, regulariser", gap_test.mean(), regulariser_test.mean(),
 #
 # - Train longer: `EPOCHS = 400`. The ELBO rises, and so does the gap. What is raised is the sum
 #   $\log p(x)$ - gap: a better decoder may have posteriors that fit a diagonal Gaussian less well.
-# - Make $q$ too narrow in the figure: `0.1 * posterior_cov` as its covariance in all three lines. By
-#   how much does the ELBO stay below $\log p(x)$ at its best? Look for that number in step 4.
+# - Make $q$ too narrow in the figure: write `0.1 * posterior_cov` for its covariance in all three
+#   lines. By how much does the ELBO miss $\log p(x)$ at its best? Look for that number in step 4.
 # - Give the VAE three latent dimensions. Which of the two ways to $\log p(x)$ is left?
