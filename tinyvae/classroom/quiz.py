@@ -59,11 +59,13 @@ def ask() -> bool | None:
     while True:
         try:
             said = input("b(ug), r(ight) or q(uit)? ").strip().lower()
-        except EOFError:
+        except (EOFError, RuntimeError):  # the input has ended, or there is none
             print()
             return None
         except UnicodeDecodeError:
             said = ""
+        if not sys.stdin.isatty():
+            print(said if said in ANSWERS or said in QUIT else "")  # a pipe does not echo
         if said in QUIT:
             return None
         if said in ANSWERS:
