@@ -1,5 +1,12 @@
 """Settings that every test shares."""
 
+import os
+
+# Before NumPy is imported: the tests' matrices are small, and the suite runs on all cores already.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
 from hypothesis import settings
 
 # One run of the suite is like another: no time limit per example, no examples remembered on disk.
