@@ -12,6 +12,7 @@ from matplotlib.patches import Circle
 from scipy.special import chdtri, ndtri
 
 from tinyvae.layers import sigmoid
+from tinyvae.vae import VAE
 
 # Okabe and Ito, "Color universal design", 2008; their yellow is too pale for a white ground.
 COLOURS = {
@@ -166,7 +167,7 @@ def _samples(model, dataset, rng):
     x_hat = model.generate(100, rng)
     figure, ax = _picture(dataset.image_shape, 10, 10)
     images(ax, x_hat, dataset.image_shape)
-    ax.set_title(f"100 draws from the prior resemble {_variety(x_hat, dataset)}")
+    ax.set_title(f"100 decoded draws from N(0, I) resemble {_variety(x_hat, dataset)}")
     return figure
 
 
@@ -186,17 +187,19 @@ def _latent(model, dataset):
     x = np.asarray(dataset.x_test[:POINTS])
     y = None if dataset.y_test is None else dataset.y_test[:POINTS]
     codes = _codes(model, x)
-    mu, title, is_vae = codes, "", len(model.heads) == 2
-    if model.latent_dim > 2:
-        mu, share = _principal_plane(codes)
-        title = f"\nin the first two principal components of mu ({share:.0%} of its variance)"
-    elif model.latent_dim == 1:
-        mu = np.column_stack([codes, np.zeros(len(codes))])
+    title = _neighbourly(codes, y)
     figure, ax = _figure(8.5, 8.5)
-    latent_plane(ax, mu, y, prior=is_vae and model.latent_dim == 2)
-    if model.latent_dim > 2:
+    if model.latent_dim == 1:
+        latent_plane(ax, np.column_stack([codes, np.arange(len(x)) if y is None else y]), y, False)
+        ax.set(aspect="auto", ylabel="image" if y is None else "label")
+    elif model.latent_dim == 2:
+        latent_plane(ax, codes, y, prior=isinstance(model, VAE))
+    else:
+        plane, share = _principal_plane(codes)
+        latent_plane(ax, plane, y, prior=False)
         ax.set(xlabel="first principal component", ylabel="second principal component")
-    ax.set_title(_neighbourly(codes, y) + title)
+        title += f"\nshown: the first two principal components of mu, {share:.0%} of its variance"
+    ax.set_title(title)
     return figure
 
 
@@ -299,8 +302,7 @@ def _tiles(x, shape, columns):
 
 def _codes(model, x):
     """mu of q(z|x), or an autoencoder's code"""
-    code = model.encode(x)
-    return code[0] if isinstance(code, tuple) else code
+    return model.encode(x)[0] if isinstance(model, VAE) else model.encode(x)
 
 
 def _decode(model, z):
