@@ -49,7 +49,8 @@ def check(label, left, right, *, tolerance=1e-12, errors=5, decimals=6):
     with np.errstate(invalid="ignore"):  # inf - inf: not a number, and so not equal
         difference, error = np.abs(a - b), np.hypot(a_error, b_error)
         scale = np.maximum(1, np.maximum(np.abs(a), np.abs(b)))
-        holds = bool(np.all(difference <= tolerance * scale + errors * error))
+        within = difference <= tolerance * scale + errors * error
+        holds = bool(np.all(within & np.isfinite(difference)))
         noisy = error > tolerance * scale
         if np.any(noisy):
             distance = f"{np.max((difference / np.where(noisy, error, 1))[noisy]):.1f}"
@@ -66,7 +67,7 @@ def check_at_most(label, left, right, *, tolerance=1e-12, errors=5, decimals=6):
     with np.errstate(invalid="ignore"):
         below, error = b - a, np.hypot(a_error, b_error)
         doubt = tolerance * np.maximum(1, np.abs(b)) + errors * error
-        holds = bool(np.all(below >= -doubt))
+        holds = bool(np.all((below >= -doubt) & np.isfinite(below)))
         least = np.min(below)
     distance = f"{_digits(least, decimals)} below" if abs(least) > tolerance else "equal"
     _row(label, left, "<=", right, distance, holds, decimals)
@@ -114,6 +115,8 @@ def _show(side, decimals):
     values, errors = _numbers(side)
     if values.ndim:
         return f"{values.size} numbers"
+    if not np.isfinite(values + errors):
+        return f"{values} +- {errors}" if isinstance(side, Estimate) else f"{values}"
     if errors > 1e-12 * max(1, abs(values)):
         return str(side)
     return _digits(values, decimals)
@@ -123,6 +126,6 @@ def _digits(value, decimals):
     """The number with so many decimals; what is too large or too small for them with 4 digits."""
     if abs(value) < 1e-12:
         value = 0.0  # rounding, of either sign
-    if value != 0 and not 1e-3 <= abs(value) < 1e7:
+    if value != 0 and not 10.0 ** (1 - decimals) <= abs(value) < 1e7:
         return f"{value:.3e}"
     return f"{value:.{decimals}f}"
