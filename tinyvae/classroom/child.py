@@ -78,7 +78,7 @@ def python_file(path):
     return path
 
 
-def run(path, session, request, *, timeout=10.0, memory=4 * GIGABYTE):
+def run(path, session, request, *, timeout=10.0, memory=2 * GIGABYTE):
     """Import the file in a child process and call the session there.
 
     session   "module:function", called as function(module, request, pulse): it returns what JSON
@@ -165,7 +165,7 @@ def _read(folder, path, status, stuck, timeout, memory):
     stdout, stderr = (
         (folder / name).read_bytes().decode("utf-8", "replace") for name in ("stdout", "stderr")
     )
-    with contextlib.suppress(OSError, ValueError):
+    if (folder / "answer").exists():
         answer = json.loads((folder / "answer").read_text(encoding="utf-8"))
         if "cannot run" in answer:
             raise CannotRun(answer["cannot run"])

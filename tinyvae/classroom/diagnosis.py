@@ -83,7 +83,8 @@ def diagnose(kl, seed=0, count=40):
     slack = np.array([rounding(pair, kl.eps) for pair in pairs])
     usable = np.isfinite(found)
     if usable.sum() < count // 2:
-        return Diagnosis(("It gives no number for half of all ordinary pairs.",))
+        none = count - usable.sum()
+        return Diagnosis((f"It gives no finite number for {none} of {count} random pairs.",))
     if np.all(np.abs(found - true)[usable] <= slack[usable]):
         return None
     pairs = [pair for pair, finite in zip(pairs, usable, strict=True) if finite]
@@ -245,6 +246,10 @@ def _weights(pairs, found, slack):
     if np.allclose(weights, factor * right, atol=1e-5) and abs(factor) > 1e-5:
         says.append(f"It is {_number(factor)} times the KL.")
         return Diagnosis(tuple(says))
+    if np.all(np.abs(weights[:3]) < 1e-5):
+        k, one = (*weights[3:], 0.0)[:2]
+        of_k = f"{_number(k)} k + " if abs(k) > 1e-5 else ""
+        return Diagnosis((f"It is {of_k}{_number(one)}, whatever the means and covariances.",))
     if np.array_equal(np.flatnonzero(off), [4]):
         says.append(f"It differs from the KL by the constant {_number(weights[4])}.")
     elif np.array_equal(np.flatnonzero(off), [3]):
@@ -252,9 +257,7 @@ def _weights(pairs, found, slack):
     for name, weight, true in zip(NAMED, weights, right, strict=False):
         if abs(weight - true) > 1e-4:
             says.append(f"{name} has the weight {_number(weight)} instead of {_number(true)}.")
-    return Diagnosis(
-        tuple(line[0].upper() + line[1:] if i == 0 else line for i, line in enumerate(says))
-    )
+    return Diagnosis(tuple(line[0].upper() + line[1:] for line in says))
 
 
 def _number(x):

@@ -129,8 +129,8 @@ def extremes(draw, form=None, largest=LARGEST):
         k = draw(st.integers(1, largest))
         far = (0.0, 1.0, -1.0, 1e3, -1e3, 1e5)
         mean_q, mean_p = draw(vectors(k, far)), draw(vectors(k, far))
-        wide = (1.0, 1e4, 1e-4, 1e8, 1e-8)
-        spread, ratio = draw(vectors(k, wide)), draw(vectors(k, (1.0, 1e2, 1e-2)))
+        spread = draw(st.sampled_from((1.0, 1e4, 1e-4, 1e8, 1e-8))) * draw(vectors(k, POSITIVE))
+        ratio = draw(vectors(k, (1.0, 1e2, 1e-2)))
     if form.signature == "standard-normal":
         return Pair(mean_q, np.diag(spread), np.zeros(k), np.eye(k))
     return Pair(mean_q, np.diag(spread), mean_p, np.diag(spread * ratio))
