@@ -346,8 +346,8 @@ def test_unknown_name(name):
 def test_not_a_file(tmp_path, monkeypatch):
     refused(tmp_path / "none.npz", "does not exist")
     refused(tmp_path, "train-images-idx3-ubyte")
-    os.mkfifo(tmp_path / "pipe.npz")
-    refused(tmp_path / "pipe.npz", "not a file")
+    (tmp_path / "device.npz").symlink_to(os.devnull)
+    refused(tmp_path / "device.npz", "not a file")
     write_folder(tmp_path / "d", labels=False)
     (tmp_path / "d" / "t10k-labels-idx1-ubyte").mkdir()
     refused(tmp_path / "d", "t10k-labels-idx1-ubyte", "not a file")
@@ -651,6 +651,14 @@ def test_binarize_keeps_shape_and_type_and_what_is_black_or_white(rng, n, d, dty
     assert set(drawn.ravel()) <= {0.0, 1.0}
     np.testing.assert_array_equal(drawn[x == 0], 0)
     np.testing.assert_array_equal(drawn[x == 1], 1)
+
+
+def test_black_stays_black_whatever_is_drawn():
+    class Lowest:
+        def random(self, shape, dtype):
+            return np.zeros(shape, dtype)  # draws are from [0, 1): zero may come, one may not
+
+    np.testing.assert_array_equal(data.binarize(np.array([0.0, 0.1]), Lowest()), [0.0, 1.0])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
