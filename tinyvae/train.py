@@ -7,9 +7,11 @@ import numpy as np
 from tinyvae import data
 from tinyvae.optim import Adam
 
+ADVICE = "try a smaller learning rate, and look at the data"
+
 
 class TrainingError(ArithmeticError):
-    """The loss or a gradient is not finite."""
+    """The loss or a gradient is not finite: one sentence on which, where, and what to change."""
 
 
 def fit(
@@ -38,19 +40,21 @@ def fit(
     ``report`` is called with each of them; by default it is printed, `silent` keeps quiet.
 
     To go on with a run, pass its ``optimizer`` and its ``history``: training goes on after the last
-    epoch in there.    Raises TrainingError when a number is no longer finite (``model`` then holds
-    the last good parameters), ValueError for arguments out of range.
+    epoch in there.    Raises TrainingError before the step that a loss or gradient which is not
+    finite would spoil, ValueError for arguments out of range.
     """
     if len(x) == 0 or batch_size < 1 or epochs < 0:
         raise ValueError("x must not be empty, batch_size be at least 1, epochs not negative")
     optimizer = optimizer or Adam(model.params, learning_rate)
     history = [] if history is None else history
-    report = report or printer(epochs)
+    report = report or printer(epochs, start=len(history))
     for epoch in range(len(history) + 1, epochs + 1):
         recon, kl = _train_epoch(model, x, optimizer, batch_size, rng, binarize, beta)
         row = {"epoch": epoch, "recon": recon, "kl": kl, "elbo": -(recon + kl)}
         if x_test is not None:
             recon, kl = mean_loss(model, x_test, rng, binarize)
+            if not np.isfinite(recon + kl):
+                raise TrainingError(f"epoch {epoch}: test recon is {recon}, kl {kl}; {ADVICE}")
             row |= {"test_recon": recon, "test_kl": kl, "test_elbo": -(recon + kl)}
         history.append(row)
         report(row)
@@ -62,11 +66,12 @@ def _train_epoch(model, x, optimizer, batch_size, rng, binarize, beta):
     total = np.zeros(2)
     order = rng.permutation(len(x))
     for start in range(0, len(x), batch_size):
-        x_batch, eps = _draw(model, x[order[start : start + batch_size]], rng, binarize)
-        loss, recon, kl, grads = model.loss_and_grads(x_batch, eps, beta)
-        if not np.isfinite(loss):
-            raise TrainingError(_what_is_not_finite(recon, kl, optimizer.t + 1))
-        optimizer.step(grads)
+        rows = order[start : start + batch_size]
+        x_batch, eps = _draw(model, x[rows], rng, binarize)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found by name
+            loss, recon, kl, grads = model.loss_and_grads(x_batch, eps, beta)
+            _check_finite(optimizer.t + 1, rows, loss, recon, kl, grads)
+            optimizer.step(grads)
         total += recon.sum(dtype=np.float64), kl.sum(dtype=np.float64)
     return (total / len(x)).tolist()
 
@@ -75,7 +80,9 @@ def mean_loss(model, x, rng, binarize=True, batch_size=1000):
     """The means of recon and kl over x (N, D), in nats, with one draw of pixels and eps each."""
     total = np.zeros(2)
     for start in range(0, len(x), batch_size):
-        recon, kl = model.loss(*_draw(model, x[start : start + batch_size], rng, binarize))
+        x_batch, eps = _draw(model, x[start : start + batch_size], rng, binarize)
+        with np.errstate(over="ignore", invalid="ignore"):
+            recon, kl = model.loss(x_batch, eps)
         total += recon.sum(dtype=np.float64), kl.sum(dtype=np.float64)
     return (total / len(x)).tolist()
 
@@ -87,33 +94,48 @@ def _draw(model, x, rng, binarize):
     return x, rng.standard_normal((len(x), model.latent_dim), dtype=x.dtype)
 
 
-def _what_is_not_finite(recon, kl, step):
-    term = "kl" if not np.isfinite(kl).all() else "recon"
-    return f"step {step}: {term} is not finite; try a smaller learning rate, and look at the data"
+def _check_finite(step, rows, loss, recon, kl, grads):
+    """Raise TrainingError, naming step, term, image and tensor, unless everything is finite."""
+    # A sum of squares takes one quick pass, and overflows before the squares that Adam keeps do.
+    tensors = [name for name, dp in grads.items() if not np.isfinite(np.vdot(dp, dp))]
+    if np.isfinite(loss) and not tensors:
+        return
+    bad = {"recon": ~np.isfinite(recon), "kl": ~np.isfinite(kl)}
+    said = [f"{term} in {n.sum()} of {len(n)} images" for term, n in bad.items() if n.any()]
+    said += [f"the gradient of {tensors[0]}"] if tensors else []
+    first = [f" (x[{row}] first)" for row in rows[bad["recon"] | bad["kl"]][:1]]
+    what = " and ".join(said or ["the loss"]) + " not finite" + "".join(first)
+    raise TrainingError(f"step {step}: {what}; {ADVICE}")
 
 
 def silent(row):
     """A report that says nothing."""
 
 
-def printer(epochs, out=None):
-    """A report for `fit`: a progress bar on a terminal, else one plain line an epoch."""
-    out = out or sys.stdout
-    if out.isatty():
+def printer(epochs, out=None, start=0):
+    """A report for `fit`: on a terminal a progress bar (on stderr), else one plain line an epoch.
+
+    ``report.close()`` ends the bar early.
+    """
+    out, terminal = out or sys.stdout, out or sys.stderr
+    if out.isatty() and terminal.isatty():
         from tqdm import tqdm
 
-        bar = tqdm(total=epochs, unit="epoch", file=out, dynamic_ncols=True)
+        bar = tqdm(total=epochs, initial=start, unit="epoch", file=terminal, dynamic_ncols=True)
 
         def report(row):
             bar.set_postfix_str(" ".join(line(row).split()[2:]), refresh=False)
             bar.update(row["epoch"] - bar.n)
             if row["epoch"] == epochs:
                 bar.close()
+
+        report.close = bar.close
     else:
 
         def report(row):
             print(line(row), file=out, flush=True)
 
+        report.close = out.flush
     return report
 
 
