@@ -10,7 +10,7 @@ from strategies import covariance
 
 from tinyvae import gaussian, layers, network, vae
 from tinyvae.classroom import bugs, bugs_kl, effects
-from tinyvae.classroom.bug import measured
+from tinyvae.classroom.bug import measurements
 
 KL = bugs.in_area("kl")
 
@@ -254,7 +254,7 @@ def test_page_is_up_to_date():
 
 
 def test_every_effect_was_measured():
-    assert set(measured()) == set(bugs.MUSEUM)
+    assert set(measurements()["effects"]) == set(bugs.MUSEUM)
 
 
 def test_effects_are_what_training_finds():

@@ -2,6 +2,10 @@
 
 import argparse
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,3 +205,23 @@ def test_list_gives_no_answer_away(monkeypatch, capsys):
 def test_no_such_question(monkeypatch, capsys, number):
     status, printed = play(monkeypatch, capsys, "", "--number", number)
     assert status == 2 and printed.err.count("\n") == 1 and "1 to 30" in printed.err
+
+
+def test_on_a_terminal():
+    """Driven through a pseudo-terminal: a wrong key, an answer, quit."""
+    pty = pytest.importorskip("pty")
+    code = (
+        "import argparse; from tinyvae.classroom import quiz; parser = argparse.ArgumentParser();"
+        "quiz.arguments(parser); raise SystemExit(quiz.run(parser.parse_args([])))"
+    )
+    shell, terminal = pty.openpty()
+    root = Path(quiz.__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=terminal, stdout=terminal, stderr=terminal, cwd=root
+    ) as process:
+        os.close(terminal)
+        os.write(shell, b"?\nb\nq\n")
+        assert process.wait(timeout=60) == 0
+    said = os.read(shell, 65536).decode()
+    os.close(shell)
+    assert "Please type b, r or q." in said and "of 1 right." in said and "Traceback" not in said

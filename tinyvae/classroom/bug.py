@@ -37,7 +37,7 @@ class Bug:
     @property
     def effect(self) -> str:
         """What it does to a trained model, in nats: `python -m tinyvae.classroom.effects` says."""
-        return measured().get(self.name, "not measured")
+        return measurements()["effects"].get(self.name, "not measured")
 
 
 def entrance(bugs: list[Bug]) -> Callable:
@@ -51,8 +51,6 @@ def entrance(bugs: list[Bug]) -> Callable:
 
 
 @cache
-def measured() -> dict[str, str]:
-    """The sentences that `python -m tinyvae.classroom.effects` wrote, by the mistake's name."""
-    if not MEASURED.exists():
-        return {}
-    return json.loads(MEASURED.read_text(encoding="utf-8"))["effects"]
+def measurements() -> dict:
+    """What `python -m tinyvae.classroom.effects` wrote: settings, the right numbers, effects."""
+    return json.loads(MEASURED.read_text(encoding="utf-8"))

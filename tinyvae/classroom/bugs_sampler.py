@@ -107,8 +107,8 @@ enter(
     wrong="eps drawn once, before the loop",
     right="eps drawn afresh in every step",
     tempts="""Where the graph is built once and run many times, a random array made while building
-    is a constant. The loss on that one noise falls further than it should: it is learnt by
-    heart.""",
+    is a constant. A network large enough learns it by heart, and its loss falls further than it
+    should; a small one hides the mistake.""",
     seen_by="Two steps of `fit` that get the same noise. Not by any test of a single step.",
     thread="ericjang/draw#2, ericjang/draw#15, Tim-Salzmann/l4casadi#32",
 )
