@@ -115,7 +115,8 @@ MATRIX = """\
 
 `x`: the law, or a test of exact values with nothing but such Gaussians, sees the mistake; `.`: the
 mistake passes.  Exact values of Gaussians in general (by cubature, say) see them all, the one that
-underflows in 400 dimensions only.  `tests/test_bugs.py` computes this table and compares.
+underflows in 400 dimensions only.  `tests/test_bugs.py` computes this table and compares.  The laws
+of `tinyvae check` are finer; [kill-matrix.md](kill-matrix.md) has the table for all of them.
 """
 
 NOTATION = """\
