@@ -124,18 +124,15 @@ def pack(model, options=None, optimizer=None, rng=None, history=()):
 
 def write(run_folder, files):
     """Put the packed files into the folder, each by renaming, after all are safe on the disk."""
-    folder = Path(run_folder)
-    config = folder / "config.json"
-    parts = {name: folder / f".{name}.part" for name in files}
+    folder, parts = Path(run_folder), {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, part in parts.items():
-            with open(part, "wb") as file:
-                file.write(files[name])
-                file.flush()
-                os.fsync(file.fileno())
-        if config.exists() and config.read_bytes() != files["config.json"]:
-            config.unlink()  # better none for a moment than one that belies the new checkpoint
+        for name, content in files.items():
+            if not _holds(folder / name, content):
+                parts[name] = folder / f".{name}.part"
+                _write_through(parts[name], content)
+        if "config.json" in parts:  # better none for a moment than one that belies the checkpoint
+            (folder / "config.json").unlink(missing_ok=True)
         for name, part in parts.items():
             os.replace(part, folder / name)
         _sync_folder(folder)
@@ -145,7 +142,8 @@ def write(run_folder, files):
         ) from error
     finally:
         for part in parts.values():
-            _remove(part)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -211,6 +209,18 @@ def _digest(arrays):
     return np.frombuffer(sha.digest(), np.uint8)
 
 
+def _holds(path, content):
+    return path.is_file() and path.read_bytes() == content
+
+
+def _write_through(path, content):
+    """Write a file, and come back when it is on the disk."""
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _sync_folder(folder):
     if os.name == "posix":  # elsewhere a folder cannot be opened
         descriptor = os.open(folder, os.O_RDONLY)
@@ -218,11 +228,6 @@ def _sync_folder(folder):
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _remove(path):
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
 
 
 def _lock_file(file):

@@ -1,0 +1,554 @@
+"""The program `tinyvae`: train a model, say how good it is, draw it, and go to class.
+
+Results go to stdout; progress bars and errors, one sentence each, to stderr.  Exit status:
+0 done, 1 not right (a check that fails, a training that diverges), 2 cannot be done as asked,
+130 after Ctrl-C, 141 when nobody reads on, 143 after SIGTERM.
+"""
+
+import argparse
+import hashlib
+import importlib
+import os
+import shlex
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import tinyvae
+from tinyvae import Autoencoder, checkpoint, data, evaluate, fit, gaussian, train
+from tinyvae.checkpoint import CheckpointError, Run
+from tinyvae.layers import ACTIVATIONS
+from tinyvae.optim import Adam
+from tinyvae.vae import VAE
+
+DEFAULTS = {
+    "dataset": "digits",
+    "autoencoder": False,
+    "latent_dim": 2,
+    "hidden": [128],
+    "activation": "tanh",
+    "epochs": 100,
+    "batch_size": 100,
+    "learning_rate": 1e-3,
+    "beta": 1.0,
+    "binarize": True,
+    "seed": 0,
+    "save_every": 1,
+}
+OF_THE_MODEL = "autoencoder", "latent_dim", "hidden", "activation"
+MAY_CHANGE = "epochs", "save_every"  # when a run goes on
+MOST_PARAMETERS = 100_000_000  # with gradients and moments 1.6 GB
+
+
+class Refused(Exception):
+    """What was asked for cannot be done: one sentence on what, and what to do."""
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM"""
+
+    def __init__(self, signum):
+        self.signum = signum
+
+
+class Command(NamedTuple):
+    """One word after `tinyvae`.  The module, with arguments(parser) and run(args) -> exit status,
+    is imported when it is called for; None stands for the functions of this file."""
+
+    help: str
+    example: str
+    module: str | None = None
+
+
+COMMANDS = {
+    "train": Command(
+        "train a VAE, or go on with a training",
+        "tinyvae train digits --latent-dim 2 --hidden 128 --epochs 100\n"
+        "  tinyvae train mnist5k --hidden 400 200 --activation relu --out runs/deep\n"
+        "  tinyvae train --out runs/deep --resume",
+    ),
+    "evaluate": Command(
+        "the ELBO and log p(x) of a run, on its test images",
+        "tinyvae evaluate runs/digits-2d --samples 1000",
+    ),
+    "plot": Command(
+        "draw samples, reconstructions, the latent plane and the learning curve",
+        "tinyvae plot runs/digits-2d --out figures",
+    ),
+    "lesson": Command(
+        "list the lessons, run one, or go through it step by step",
+        "tinyvae lesson 3 --step",
+        "tinyvae.classroom.stepper",
+    ),
+    "check": Command(
+        "check a KL between Gaussians, or an exercise",
+        "tinyvae check kl mine.py:my_kl\n  tinyvae check lessons/exercises/04_gaussian_kl.py",
+        "tinyvae.classroom.exercises",
+    ),
+    "check kl": Command(
+        "check a KL between Gaussians",
+        "tinyvae check kl mine.py:my_kl",
+        "tinyvae.classroom.checker",
+    ),
+    "bugs": Command(
+        "a museum of classic mistakes",
+        "tinyvae bugs std-is-exp-logvar",
+        "tinyvae.classroom.bugs",
+    ),
+    "quiz": Command(
+        "is it a bug?",
+        "tinyvae quiz --number 3",
+        "tinyvae.classroom.quiz",
+    ),
+}
+
+
+def main(argv=None):
+    """The program, for these arguments or those of the process  ->  exit status"""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    name = "check kl" if argv[:2] == ["check", "kl"] else "".join(argv[:1])
+    command = COMMANDS.get(name)
+    try:
+        if command is None:
+            _overview().parse_args(argv)
+            return 2
+        arguments, run = _functions(name, command)
+        parser = _Parser(
+            prog=f"tinyvae {name}",
+            description=command.help[0].upper() + command.help[1:] + ".",
+            epilog=f"example:\n  {command.example}",
+        )
+        arguments(parser)
+        status = run(parser.parse_args(argv[len(name.split()) :]))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # nobody reads on, as in: tinyvae train | head -1
+        _close_stdout()
+        return 128 + 13
+    except KeyboardInterrupt:
+        _say(f"\ntinyvae {name}: stopped")
+        return 128 + signal.SIGINT
+    except (Refused, CheckpointError, data.DataError, OSError, MemoryError) as error:
+        _say(f"tinyvae {name}: {_sentence(error)}")
+        if isinstance(error, OSError):  # it may have been stdout's, and would come again at exit
+            _close_stdout()
+        return 2
+
+
+# --- train --------------------------------------------------------------------------------------
+
+
+def train_arguments(parser):
+    """Declare what `tinyvae train` takes.  An option that is not given is not in the result."""
+    add = _adder(parser)
+    add("dataset", nargs="?", help="digits, mnist5k, mnist, fashion-mnist, an .npz or a folder")
+    add("--latent-dim", type=_whole(1, 100_000), metavar="N", help="dimensions of z")
+    add("--hidden", type=_whole(1, 100_000), nargs="+", metavar="N", help="widths of the encoder")
+    add("--activation", choices=ACTIVATIONS, help="of the hidden layers")
+    add("--autoencoder", action="store_true", help="no noise, no KL: a plain autoencoder")
+    add("--epochs", type=_whole(1, 1_000_000), metavar="N", help="passes over the training images")
+    add("--batch-size", type=_whole(1, 1_000_000), metavar="N", help="images in a step")
+    add("--learning-rate", type=_number(0, 1e6), metavar="X", help="Adam's step size")
+    add("--beta", type=_number(0, 1e6, lowest_too=True), metavar="X", help="weight of the KL")
+    add("--no-binarize", dest="binarize", action="store_false",
+        help="grey pixels go in as they are: the loss is then not -log p(x)")  # fmt: skip
+    add("--seed", type=_whole(0, 2**63 - 1), metavar="N", help="of all random numbers")
+    add("--save-every", type=_whole(1, 1_000_000), metavar="N", help="epochs from save to save")
+    add("--out", metavar="DIR", help="the run's folder (runs/<dataset>-<latent dim>d)")
+    add("--resume", action="store_true", help="go on with the run in that folder")
+
+
+def train_run(args):
+    """`tinyvae train`: make a run folder, or go on with one.    ->  exit status"""
+    given = vars(args)
+    resume, out = given.pop("resume", False), given.pop("out", None)
+    settings = DEFAULTS | given
+    if settings["autoencoder"] and given.get("beta") is not None:
+        raise Refused("an autoencoder has no KL that --beta could weigh; leave out one of them")
+    if out is None:
+        kind = "-autoencoder" if settings["autoencoder"] else ""
+        out = f"runs/{Path(settings['dataset']).stem}-{settings['latent_dim']}d{kind}"
+    if resume:
+        checkpoint.load(out)  # a folder that holds no run is left alone
+    else:
+        dataset = data.load(settings["dataset"])
+        _check_size(settings, dataset)
+    with checkpoint.lock(out):
+        if resume:
+            run = _resumed(out, given)
+            dataset = _dataset(run, out)
+        else:
+            run = _started(out, settings, dataset)
+        return _train(out, run, dataset)
+
+
+def _started(out, settings, dataset):
+    """A new Run, before its first epoch"""
+    for name in "checkpoint.npz", "config.json", "history.csv":
+        if Path(out, name).exists():
+            raise Refused(
+                f"{out} already holds a {name}; go on with that run by --resume, or choose another "
+                "folder by --out"
+            )
+    rng = np.random.default_rng(settings["seed"])
+    kind = Autoencoder if settings["autoencoder"] else VAE
+    model = kind.create(
+        dataset.x_train.shape[1],
+        settings["hidden"],
+        settings["latent_dim"],
+        rng=rng,
+        activation=settings["activation"],
+    )
+    options = {k: v for k, v in settings.items() if k not in OF_THE_MODEL}
+    options["data_sha256"] = _fingerprint(dataset)
+    return Run(model, options, Adam(model.params, settings["learning_rate"]), rng, [])
+
+
+def _resumed(out, given):
+    """The Run in the folder, with the options that may change"""
+    run = checkpoint.load_run(out)
+    saved = _settings(run, out)
+    for name, value in given.items():
+        if name not in MAY_CHANGE and value != saved[name]:
+            raise Refused(
+                f"{out} was trained with {name.replace('_', '-')} {_said(saved[name])}, not "
+                f"{_said(value)}, and --resume keeps that; leave it out, or start another run"
+            )
+    if run.optimizer is None or run.rng is None:
+        raise Refused(f"{out} holds a model without the state of its training; start another run")
+    run.options.update({name: given[name] for name in MAY_CHANGE if name in given})
+    if len(run.history) > run.options["epochs"]:
+        raise Refused(
+            f"{out} is already at epoch {len(run.history)}; --epochs {run.options['epochs']} is "
+            "behind it"
+        )
+    return run
+
+
+def _train(out, run, dataset):
+    """Train up to the last epoch, saving on the way, whatever comes.    ->  exit status"""
+    options = run.options
+    again = f"tinyvae train --out {shlex.quote(str(out))} --resume"
+    saver = _Saver(out, run)
+    try:
+        with _stoppable():
+            fit(
+                run.model,
+                dataset.x_train,
+                x_test=dataset.x_test,
+                epochs=options["epochs"],
+                batch_size=options["batch_size"],
+                beta=options["beta"],
+                binarize=options["binarize"],
+                rng=run.rng,
+                optimizer=run.optimizer,
+                history=run.history,
+                report=saver,
+            )
+    except Stopped as stop:
+        saver.stop()
+        word = signal.Signals(stop.signum).name
+        _say(f"stopped by {word} after epoch {saver.epoch}; go on with:\n  {again}")
+        return 128 + stop.signum
+    except train.TrainingError as error:
+        saver.stop()
+        _say(f"tinyvae train: {error} ({out} keeps the state after epoch {saver.epoch})")
+        return 1
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; go on with:\n  {again}") from None
+    except BrokenPipeError:
+        saver.save()
+        raise
+    last = run.history[-1]
+    loss, recon, kl = -last["test_elbo"], last["test_recon"], last["test_kl"]
+    grey = "" if options["binarize"] else "; of grey pixels, so it is not -log p(x)"
+    print(f"test loss {loss:.3f} nats = recon {recon:.3f} + kl {kl:.3f}{grey}")
+    print(f"saved in {out}; see: tinyvae plot {shlex.quote(str(out))}")
+    return 0
+
+
+class _Saver:
+    """The report of a training: it saves what is due, and remembers what is not yet."""
+
+    def __init__(self, out, run):
+        self.out, self.run = out, run
+        self.print = train.printer(run.options["epochs"], start=len(run.history))
+        self._remember()
+        self.save()
+
+    def __call__(self, row):
+        self._remember()
+        every, epochs = self.run.options["save_every"], self.run.options["epochs"]
+        if self.epoch % every == 0 or self.epoch == epochs:
+            self.save()
+        self.print(row)
+
+    def save(self):
+        checkpoint.write(self.out, self.files)
+
+    def stop(self):
+        """Save the last epoch that is complete, whatever signals come now."""
+        with _deaf():
+            self.save()
+            self.print.close()
+
+    def _remember(self):
+        self.files, self.epoch = checkpoint.pack(*self.run), len(self.run.history)
+
+
+@contextmanager
+def _handling(handler):
+    """Ctrl-C and SIGTERM go to the handler; one that the parent had ignored stays ignored."""
+    signals = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) != signal.SIG_IGN]
+    before = {signum: signal.signal(signum, handler) for signum in signals}
+    try:
+        yield
+    finally:
+        for signum, old in before.items():
+            signal.signal(signum, old)
+
+
+def _stoppable():
+    def stop(signum, frame):
+        raise Stopped(signum)
+
+    return _handling(stop)
+
+
+def _deaf():
+    return _handling(signal.SIG_IGN)
+
+
+# --- evaluate and plot --------------------------------------------------------------------------
+
+
+def evaluate_arguments(parser):
+    """Declare what `tinyvae evaluate` takes."""
+    parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    parser.add_argument("--samples", type=_whole(1, 1_000_000), default=5000, metavar="N",
+                        help="draws of z for each log p(x) (%(default)s)")  # fmt: skip
+    parser.add_argument("--seed", type=_whole(0, 2**63 - 1), default=0, metavar="N",
+                        help="of pixels and draws (%(default)s)")  # fmt: skip
+
+
+def evaluate_run(args):
+    """`tinyvae evaluate`: what the test images cost, in nats.    ->  exit status"""
+    run = checkpoint.load_run(args.run)
+    settings = _settings(run, args.run)
+    if settings["autoencoder"]:
+        raise Refused(
+            f"{args.run} holds an autoencoder, which has no ELBO and no log p(x); see what it does "
+            f"with: tinyvae plot {shlex.quote(args.run)}"
+        )
+    x, rng = _dataset(run, args.run).x_test, np.random.default_rng(args.seed)
+    print(f"{args.run}: {len(run.history)} epochs of {settings['dataset']}, {len(x)} test images")
+    if not settings["binarize"]:
+        recon, kl = train.mean_loss(run.model, x, rng, binarize=False)
+        print(f"loss      {recon + kl:10.3f}             of grey pixels, as it was trained: it is")
+        print("                                 not -log p(x); below, pixels are black or white")
+    elbo, kl, log_px = [], [], []
+    for images in _bar(range(0, len(x), 20)):
+        x_batch = data.binarize(x[images : images + 20], rng)
+        elbo.append(evaluate.elbo(run.model, x_batch, rng, samples=10))
+        kl.append(gaussian.kl_to_standard_normal(*run.model.encode(x_batch)))
+        log_px.append(evaluate.log_likelihood(run.model, x_batch, rng, args.samples))
+    elbo, kl, log_px = (np.concatenate(parts).astype(float) for parts in (elbo, kl, log_px))
+    draws = f"from {args.samples} importance-weighted draws of z each"
+    _print_mean("elbo", elbo, "= -(recon + kl)")
+    _print_mean("recon", -elbo - kl, "-log p(x|z)")
+    _print_mean("kl", kl, "KL(q(z|x) || p(z))")
+    _print_mean("log p(x)", log_px, draws)
+    return 0
+
+
+def _print_mean(name, values, said):
+    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    print(f"{name:10s}{values.mean():10.3f} +- {error:6.3f} nats  {said}")
+
+
+def plot_arguments(parser):
+    """Declare what `tinyvae plot` takes."""
+    parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    parser.add_argument("--out", metavar="DIR", help="where the PNGs go (the run's folder)")
+    parser.add_argument("--seed", type=_whole(0, 2**63 - 1), default=0, metavar="N",
+                        help="of the samples (%(default)s)")  # fmt: skip
+
+
+def plot_run(args):
+    """`tinyvae plot`: write the PNGs of a run, and print their paths.    ->  exit status"""
+    run = checkpoint.load_run(args.run)
+    dataset = _dataset(run, args.run)
+    from tinyvae import plot  # takes matplotlib along
+
+    folder = Path(args.out or args.run)
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(args.seed)
+    with plot.style():
+        for name, figure in plot.figures(run.model, dataset, run.history, rng):
+            figure.savefig(folder / name)
+            print(folder / name, flush=True)
+    return 0
+
+
+# --- what runs know -----------------------------------------------------------------------------
+
+
+def _settings(run, folder):
+    """The options of `tinyvae train` that made the run"""
+    model = run.model
+    settings = run.options | {
+        "autoencoder": isinstance(model, Autoencoder),
+        "latent_dim": model.latent_dim,
+        "hidden": list(model.hidden_dims),
+        "activation": model.activation,
+    }
+    if not DEFAULTS.keys() <= settings.keys():
+        raise Refused(
+            f"{folder} was not made by `tinyvae train`, so its data set is not known; load it in "
+            "Python with tinyvae.checkpoint.load"
+        )
+    return settings
+
+
+def _dataset(run, folder):
+    """The data set of a run, if it is still the one that it was trained on"""
+    name = _settings(run, folder)["dataset"]
+    dataset = data.load(name)
+    if _fingerprint(dataset) != run.options.get("data_sha256"):
+        raise Refused(f"{name} has changed since {folder} was trained on it; put it back")
+    return dataset
+
+
+def _fingerprint(dataset):
+    """SHA-256 over the images"""
+    sha = hashlib.sha256()
+    for x in dataset.x_train, dataset.x_test:
+        pixels = getattr(x, "levels", x)
+        sha.update(f"{pixels.dtype.str} {pixels.shape}\n".encode())
+        sha.update(np.ascontiguousarray(pixels))
+    return sha.hexdigest()
+
+
+def _check_size(settings, dataset):
+    dims = dataset.x_train.shape[1], settings["hidden"], settings["latent_dim"]
+    maps = VAE({}, *dims, settings["activation"]).shapes().values()
+    size = sum(inputs * outputs + outputs for inputs, outputs in maps)
+    if size > MOST_PARAMETERS:
+        raise Refused(
+            f"this network has {size:,} parameters, and tinyvae takes up to {MOST_PARAMETERS:,}; "
+            "choose a smaller --hidden or --latent-dim"
+        )
+
+
+# --- words in and out ---------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that refuses in one sentence."""
+
+    def __init__(self, **options):
+        super().__init__(
+            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
+        )
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _overview():
+    """The parser of `tinyvae` without a command: its help, its version, its refusal"""
+    commands = "\n".join(f"  {n:10s}{c.help}" for n, c in COMMANDS.items() if " " not in n)
+    parser = _Parser(
+        prog="tinyvae",
+        usage="tinyvae COMMAND ...",
+        description=f"{tinyvae.__doc__}\n\ncommands:\n{commands}",
+        epilog="example:\n  tinyvae train digits --epochs 20\n  tinyvae plot runs/digits-2d\n\n"
+        "`tinyvae COMMAND --help` says more about each.",
+    )
+    parser.add_argument("--version", action="version", version=f"tinyvae {tinyvae.__version__}")
+    parser.add_argument("command", metavar="COMMAND", choices=[n for n in COMMANDS if " " not in n],
+                        help=argparse.SUPPRESS)  # fmt: skip
+    return parser
+
+
+def _functions(name, command):
+    """What declares the arguments of a command, and what runs it"""
+    if command.module is None:
+        return globals()[f"{name}_arguments"], globals()[f"{name}_run"]
+    module = importlib.import_module(command.module)
+    return module.arguments, module.run
+
+
+def _adder(parser):
+    """parser.add_argument, but an option that is not given leaves no trace; its default is shown"""
+
+    def add(name, **options):
+        default = DEFAULTS.get(options.get("dest", name.lstrip("-").replace("-", "_")))
+        if not isinstance(default, bool | None):
+            options["help"] += f" ({_said(default)})"
+        parser.add_argument(name, default=argparse.SUPPRESS, **options)
+
+    return add
+
+
+def _whole(low, high):
+    def whole(text):
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from {low} to {high}, not {text!r}"
+            )
+        return value
+
+    return whole
+
+
+def _number(low, high, lowest_too=False):
+    def number(text):
+        try:
+            value = float(text)
+        except ValueError:
+            value = np.nan
+        if not (low < value <= high or (lowest_too and value == low)):
+            start = "from" if lowest_too else "above"
+            raise argparse.ArgumentTypeError(
+                f"must be a number {start} {low} up to {high:g}, not {text!r}"
+            )
+        return value
+
+    return number
+
+
+def _said(value):
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _sentence(error):
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this; choose a smaller network or --batch-size"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the output'}: {error.strerror}"
+    return str(error)
+
+
+def _say(text):
+    print(text, file=sys.stderr)
+
+
+def _close_stdout():
+    """Let go of an output that cannot be written, so that nothing more is tried at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _bar(steps):
+    """A progress bar on stderr, if that is a terminal"""
+    from tqdm import tqdm
+
+    return tqdm(steps, disable=None, leave=False, dynamic_ncols=True)
