@@ -407,13 +407,14 @@ def test_central_difference_divides_by_the_step_that_was_taken():
 
 def test_a_function_may_spoil_its_argument():
     def f(x):
-        value = np.sum(x**2)
+        y = x**2
         x[:] = np.nan
-        return value
+        return y
 
     x = np.array([1.0, 2.0])
     for method in (central_difference, complex_step):
-        assert_allclose(method(f, x), [2.0, 4.0], rtol=1e-9)
+        assert_allclose(method(lambda x: np.sum(f(x)), x), [2.0, 4.0], rtol=1e-9)
+        assert_allclose(vector_jacobian(f, x, np.array([3.0, 5.0]), method), [6.0, 20.0], rtol=1e-9)
     assert_allclose(x, [1.0, 2.0])
 
 
