@@ -1,0 +1,234 @@
+"""The sides of a comparison.  Each is a generator function of a case: it yields the losses of its
+first steps, to be checked against the other side's, then runs one iteration whenever it is asked.
+
+python -m benchmarks.sides NAME CASE  speaks with `benchmarks.pairs.Side` over stdin and stdout.
+"""
+
+import json
+import sys
+import time
+
+import numpy as np
+
+CHECKED_STEPS = 5
+
+
+def tensors(case):
+    """The same weights, pixels and noise for every side, in float32."""
+    import tinyvae
+
+    rng = np.random.default_rng(0)
+    vae = tinyvae.VAE.create(784, (case["hidden"],), 20, rng=rng, activation="relu")
+    x = (rng.random((case["batch"], 784)) < 0.2).astype(np.float32)
+    eps = rng.standard_normal((case["batch"], 20), dtype=np.float32)
+    return vae, x, eps
+
+
+def step_tinyvae(case):
+    """Forward, backward, Adam: what `fit` does for one batch."""
+    from tinyvae.optim import Adam
+
+    vae, x, eps = tensors(case)
+    adam = Adam(vae.params)
+
+    def step():
+        loss, _, _, grads = vae.loss_and_grads(x, eps)
+        adam.step(grads)
+        return float(loss)
+
+    return step
+
+
+def step_products(case):
+    """The limit: the fourteen matrix products of a step alone, in NumPy, into buffers."""
+    vae, x, z = tensors(case)
+    W = {name.removesuffix(".W"): p for name, p in vae.params.items() if name.endswith("W")}
+    h, logits = np.ones((len(x), case["hidden"]), np.float32), np.ones_like(x)
+    to_h, to_z, to_x = np.empty_like(h), np.empty_like(z), np.empty_like(x)
+    products = [
+        (x, W["encoder.0"], to_h), (h, W["mu"], to_z), (h, W["logvar"], to_z),
+        (z, W["decoder.0"], to_h), (h, W["logits"], to_x),
+        (h.T, logits, np.empty_like(W["logits"])), (logits, W["logits"].T, to_h),
+        (z.T, h, np.empty_like(W["decoder.0"])), (h, W["decoder.0"].T, to_z),
+        (h.T, z, np.empty_like(W["mu"])), (h.T, z, np.empty_like(W["logvar"])),
+        (z, W["mu"].T, to_h), (z, W["logvar"].T, to_h),
+        (x.T, h, np.empty_like(W["encoder.0"])),
+    ]  # fmt: skip
+
+    def step():
+        for left, right, out in products:
+            np.matmul(left, right, out=out)
+
+    return step
+
+
+def torch_twin(case):
+    """The twin network in PyTorch, with tinyvae's weights  ->  torch, parameters, loss function"""
+    import torch
+    from torch.nn import functional as F
+
+    vae, x, eps = tensors(case)
+    params = {n: torch.tensor(v, requires_grad=True) for n, v in vae.params.items()}
+    x, eps = torch.tensor(x), torch.tensor(eps)
+
+    def layer(name, h):
+        return F.linear(h, params[f"{name}.W"], params[f"{name}.b"])
+
+    for name in params:  # as nn.Linear keeps them: (outputs, inputs)
+        if name.endswith("W"):
+            params[name] = torch.tensor(vae.params[name].T.copy(), requires_grad=True)
+
+    def loss():
+        h = F.relu(layer("encoder.0", x))
+        mu, logvar = layer("mu", h), layer("logvar", h)
+        z = mu + torch.exp(0.5 * logvar) * eps
+        logits = layer("logits", F.relu(layer("decoder.0", z)))
+        recon = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+        kl = -0.5 * torch.sum(1 + logvar - mu * mu - logvar.exp())
+        return (recon + kl) / len(x)
+
+    return torch, list(params.values()), loss
+
+
+def step_torch(case, fused=False, compiled=False):
+    torch, params, loss = torch_twin(case)
+    adam = torch.optim.Adam(params, 1e-3, fused=fused)
+    loss = torch.compile(loss) if compiled else loss
+
+    def step():
+        value = loss()
+        adam.zero_grad()
+        value.backward()
+        adam.step()
+        return float(value.detach())
+
+    return step
+
+
+def step_torch_fused(case):
+    return step_torch(case, fused=True)
+
+
+def step_torch_compiled(case):
+    return step_torch(case, fused=True, compiled=True)
+
+
+def step_jax(case):
+    """jit of loss, gradient and Adam in one function, with donated buffers."""
+    import jax
+    import jax.numpy as jnp
+
+    vae, x, eps = tensors(case)
+    x, eps = jnp.asarray(x), jnp.asarray(eps)
+    params = {n: jnp.asarray(v) for n, v in vae.params.items()}
+    zeros = {n: jnp.zeros_like(v) for n, v in params.items()}
+    state = [params, zeros, {n: jnp.zeros_like(v) for n, v in params.items()}, jnp.float32(0)]
+
+    def loss(p):
+        h = jax.nn.relu(x @ p["encoder.0.W"] + p["encoder.0.b"])
+        mu, logvar = h @ p["mu.W"] + p["mu.b"], h @ p["logvar.W"] + p["logvar.b"]
+        z = mu + jnp.exp(0.5 * logvar) * eps
+        g = jax.nn.relu(z @ p["decoder.0.W"] + p["decoder.0.b"])
+        logits = g @ p["logits.W"] + p["logits.b"]
+        recon = jnp.sum(jax.nn.softplus(logits) - x * logits)
+        kl = -0.5 * jnp.sum(1 + logvar - mu * mu - jnp.exp(logvar))
+        return (recon + kl) / len(x)
+
+    def update(params, m, v, t):
+        value, grads = jax.value_and_grad(loss)(params)
+        t = t + 1
+        m = {n: 0.9 * m[n] + 0.1 * grads[n] for n in m}
+        v = {n: 0.999 * v[n] + 0.001 * grads[n] ** 2 for n in v}
+        rate = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+        tiny = 1e-8 * jnp.sqrt(1 - 0.999**t)
+        params = {n: params[n] - rate * m[n] / (jnp.sqrt(v[n]) + tiny) for n in params}
+        return value, params, m, v, t
+
+    update = jax.jit(update, donate_argnums=(0, 1, 2))
+
+    def step():
+        value, *state[:] = update(*state)
+        return float(value)
+
+    return step
+
+
+def likelihood_tinyvae(case):
+    from tinyvae import evaluate
+
+    vae, x, _ = tensors(case)
+    rng = np.random.default_rng(1)
+    return lambda: float(evaluate.log_likelihood(vae, x, rng, case["samples"]).mean())
+
+
+def likelihood_products(case):
+    """The limit: the decoder's matrix products alone, in chunks of the same size."""
+    vae, x, _ = tensors(case)
+    z = np.ones((250, 20), np.float32)
+    g, logits = np.empty((250, case["hidden"]), np.float32), np.empty((250, 784), np.float32)
+
+    def run():
+        for _ in range(len(x) * case["samples"] // 250):
+            np.matmul(z, vae.params["decoder.0.W"], out=g)
+            np.matmul(g, vae.params["logits.W"], out=logits)
+
+    return run
+
+
+def likelihood_torch(case):
+    import torch
+    from torch.nn import functional as F
+
+    vae, x, _ = tensors(case)
+    p = {n: torch.tensor(v) for n, v in vae.params.items()}
+    x = torch.tensor(x)
+
+    @torch.inference_mode()
+    def run():
+        estimates = []
+        h = F.relu(x @ p["encoder.0.W"] + p["encoder.0.b"])
+        mu, logvar = h @ p["mu.W"] + p["mu.b"], h @ p["logvar.W"] + p["logvar.b"]
+        for n in range(len(x)):
+            log_w = []
+            for _ in range(case["samples"] // case["chunk"]):
+                eps = torch.randn(case["chunk"], 20)
+                z = mu[n] + torch.exp(0.5 * logvar[n]) * eps
+                g = F.relu(z @ p["decoder.0.W"] + p["decoder.0.b"])
+                logits = g @ p["logits.W"] + p["logits.b"]
+                recon = F.binary_cross_entropy_with_logits(
+                    logits, x[n].expand_as(logits), reduction="none"
+                ).sum(1)
+                log_w.append(-recon + 0.5 * (eps**2 - z**2 + logvar[n]).sum(1))
+            log_w = torch.cat(log_w)
+            estimates.append(torch.logsumexp(log_w, 0) - np.log(len(log_w)))
+        return float(torch.stack(estimates).mean())
+
+    return run
+
+
+SIDES = {
+    "step tinyvae": step_tinyvae,
+    "step products": step_products,
+    "step torch": step_torch,
+    "step torch fused": step_torch_fused,
+    "step torch compiled": step_torch_compiled,
+    "step jax": step_jax,
+    "likelihood tinyvae": likelihood_tinyvae,
+    "likelihood products": likelihood_products,
+    "likelihood torch": likelihood_torch,
+}
+
+
+def main(name, case):
+    iterate = SIDES[name](case)
+    checked = [iterate() for _ in range(case.get("checked", CHECKED_STEPS))]
+    print(json.dumps(None if checked[0] is None else checked), flush=True)
+    for line in sys.stdin:
+        start = time.perf_counter()
+        for _ in range(int(line)):
+            iterate()
+        print(json.dumps(time.perf_counter() - start), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], json.loads(sys.argv[2]))
