@@ -136,25 +136,27 @@ def extremes(draw, form=None, largest=LARGEST):
     return Pair(mean_q, np.diag(spread), mean_p, np.diag(spread * ratio))
 
 
-def shared_factors(k, form):
+def maps(k, form):
     """Invertible maps A (k, k) that a function of this form can follow"""
     if form.scale == "cov" and form.signature == "full":
-        return st.tuples(vectors(k, FACTORS), vectors(k * (k - 1) // 2, OFF_DIAGONAL)).map(_lower)
+        corner = vectors(k * (k - 1) // 2, OFF_DIAGONAL)
+        return st.tuples(vectors(k, FACTORS), corner, corner).map(lambda drawn: _map(*drawn))
     signs = (1.0, -1.0) if form.signature == "standard-normal" else FACTORS
     return vectors(k, signs).map(np.diag)
 
 
-def _lower(drawn):
-    diagonal, below = drawn
-    A = np.diag(diagonal)
-    A[np.tril_indices(len(A), -1)] = below
-    return A
+def _map(diagonal, below, above):
+    """Lower times upper triangular: invertible whatever is drawn, and triangular only by chance"""
+    lower, upper = np.diag(diagonal), np.eye(len(diagonal))
+    lower[np.tril_indices(len(lower), -1)] = below
+    upper[np.triu_indices(len(upper), 1)] = above
+    return lower @ upper
 
 
 @st.composite
 def mapped_pairs(draw, form=None, largest=LARGEST):
     pair = draw(pairs(form, largest))
-    return pair, draw(shared_factors(pair.k, form or Form()))
+    return pair, draw(maps(pair.k, form or Form()))
 
 
 @st.composite

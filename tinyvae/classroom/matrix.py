@@ -1,0 +1,110 @@
+"""Which law sees which mistake: the thirty wrong KLs of the museum against the laws, computed.
+
+    $ python -m tinyvae.classroom.matrix        writes docs/kill-matrix.md
+
+A law sees a mistake if one of 60 cases breaks it.
+"""
+
+import sys
+import textwrap
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from tinyvae.classroom import bugs, laws
+from tinyvae.classroom.checker import search
+from tinyvae.classroom.subject import TO_VARIANCE, form, probe
+
+EXAMPLES = 60
+
+
+def given(f, signature):
+    """The full-covariance KL f as a function of that signature"""
+
+    def matrix(logvar):
+        variance = TO_VARIANCE["logvar"](logvar)
+        return variance[..., None] * np.eye(variance.shape[-1])
+
+    def diagonal(mu_q, logvar_q, mu_p, logvar_p):
+        return f(mu_q, matrix(logvar_q), mu_p, matrix(logvar_p))
+
+    def standard_normal(mu, logvar):
+        return diagonal(mu, logvar, 0 * mu, 0 * logvar)
+
+    return {"full": f, "diagonal": diagonal, "standard-normal": standard_normal}[signature]
+
+
+def seen(f, signature="full", examples=EXAMPLES):
+    """The names of the laws that f breaks"""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        subject = probe(given(f, signature), form(signature))
+        return [
+            law.name
+            for law in laws.LAWS
+            if signature in law.signatures
+            and (subject.per_example or not law.batch)
+            and search(law, subject, 0, examples)
+        ]
+
+
+def page():
+    """docs/kill-matrix.md"""
+    mistakes = bugs.in_area("kl")
+    table = {bug.code: seen(bug.f) for bug in mistakes}
+    names = [law.name for law in laws.LAWS]
+    lines = [
+        "# Which law sees which mistake",
+        "",
+        "The laws of `tinyvae check kl` against the thirty wrong KLs of the museum, with full",
+        f"covariance matrices: x if one of {EXAMPLES} cases breaks the law.  Computed by",
+        "",
+        "    python -m tinyvae.classroom.matrix",
+        "",
+        "| law | |",
+        "|---:|---|",
+        *(f"| {i} | {law.name}: `{law.formula}` |" for i, law in enumerate(laws.LAWS, 1)),
+        "",
+        "| mistake | " + " | ".join(str(i) for i in range(1, len(names) + 1)) + " |",
+        "|---|" + ":-:|" * len(names),
+    ]
+    for bug in mistakes:
+        cells = ["x" if name in table[bug.code] else " " for name in names]
+        lines.append(f"| {bug.code} {bug.title} | " + " | ".join(cells) + " |")
+    totals = [sum(name in broken for broken in table.values()) for name in names]
+    lines.append("| **seen, of 30** | " + " | ".join(map(str, totals)) + " |")
+    manners = [i for i, law in enumerate(laws.LAWS, 1) if not law.values]
+    for said in (
+        f"Laws {', '.join(map(str, manners))} are about manners: the museum's mistakes have good "
+        "ones.",
+        _gaps(table),
+        *_other_signatures(mistakes),
+    ):
+        lines += ["", textwrap.fill(said, 100)]
+    return "\n".join(lines) + "\n"
+
+
+def _gaps(table):
+    """What a test suite of the usual algebra does not see"""
+    algebra = {"zero at equality", "never negative", "additive over blocks", "affine map"}
+    missed = [code for code, broken in table.items() if not algebra & set(broken)]
+    return (
+        "Zero at equality, never negative, additive and invariant under affine maps: a function "
+        f"can be all four and wrong.  {len(missed)} of 30 are: {', '.join(missed)}."
+    )
+
+
+def _other_signatures(mistakes):
+    for signature in ("diagonal", "standard-normal"):
+        right = [bug.code for bug in mistakes if not seen(bug.f, signature)]
+        yield (
+            f"In the signature `{signature}`, {len(mistakes) - len(right)} of 30 break a law; "
+            f"{', '.join(right)} are no mistakes there: they give the right numbers."
+        )
+
+
+if __name__ == "__main__":
+    if not Path("docs").is_dir():
+        sys.exit("there is no folder docs/ here: run this at the top of a checkout")
+    Path("docs/kill-matrix.md").write_text(page(), encoding="utf-8")
