@@ -484,10 +484,9 @@ def run_file(
     for name in ("stdout", "stderr"):
         printed = getattr(answer, name).splitlines()
         if printed:
-            report.notes.append(
-                f"It printed {len(printed)} lines to {name}, kept apart here; "
-                f"the first: {printed[0][:60]!r}"
-            )
+            lines = f"{len(printed)} line{'s' if len(printed) > 1 else ''}"
+            first = repr(printed[0][:50])
+            report.notes.append(f"It printed {lines} to {name}, kept apart here; first: {first}")
     if not child.memory_is_guarded():
         report.notes.append("On this platform nothing limits the memory that it may take.")
     return report

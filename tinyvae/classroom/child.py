@@ -252,6 +252,7 @@ def main(folder):
         answer = {"cannot run": str(reason)}
     except MemoryError as error:
         line = _last_line(error, path)
+        traceback.clear_frames(error.__traceback__)  # what they hold is needed for the answer
         answer = {"cannot run": _too_much_memory(_short(path), line, request["memory"])}
     except SystemExit as error:
         line = _last_line(error, path)
@@ -357,5 +358,10 @@ def _short(path):
 
 
 def _last_line(error, path):
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
-    return f", line {frames[-1].lineno}" if frames else ""
+    """ ", line 7": the innermost line of the file in the error's traceback"""
+    lines = [
+        line
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename == path
+    ]
+    return f", line {lines[-1]}" if lines else ""

@@ -486,7 +486,7 @@ def stationary(kl, pair):
 
 @law(
     "limits",
-    "t cov_q:  k/2 log 1/t for small t,  t/2 tr(cov_p^-1 cov_q) for large",
+    "t cov_q: k/2 log 1/t for small t, t/2 tr(cov_p^-1 cov_q) for large",
     one_pair,
 )
 def limits(kl, pair):
