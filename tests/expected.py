@@ -26,22 +26,23 @@ def path_of(lesson):
     return ROOT / "lessons" / "expected" / f"{lesson}.txt"
 
 
+def environment():
+    """No screen, one thread for the linear algebra, and the very package that is tested."""
+    dropped = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND", "PYTHONWARNINGS")
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return kept | one_thread | {"PYTHONPATH": str(Path(tinyvae.__file__).parents[1])}
+
+
 def run(*command, folder):
     """Run Python in that folder, as a user without a screen; a warning is an error.
 
     ->  subprocess.CompletedProcess with text
     """
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND", "PYTHONWARNINGS")
-    }
-    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    package = {"PYTHONPATH": str(Path(tinyvae.__file__).parents[1])}
     return subprocess.run(
         [sys.executable, "-W", "error", *map(str, command)],
         cwd=folder,
-        env=environment | one_thread | package,
+        env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

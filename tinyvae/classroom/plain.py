@@ -129,8 +129,10 @@ def _whole(text):
 def _block(block, width, ascii):
     lines = block.split("\n")
     first = lines[0]
-    if first.startswith("```") or first.startswith("    "):
-        return "\n".join("    " + line.strip("`") for line in lines if not line.startswith("```"))
+    if first.startswith("    "):
+        return block
+    if first.startswith("```"):
+        return textwrap.indent("\n".join(lines[1:]).removesuffix("```").rstrip(), "    ")
     if heading := re.match(r"(#+) +(.*)", first):
         title = _inline(heading[2], ascii).replace(UNBROKEN, " ")
         rest = "\n".join(lines[1:])
