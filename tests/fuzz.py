@@ -10,8 +10,11 @@ size and 100 MB.  To add a format, add a line to FORMATS.
 
 import argparse
 import faulthandler
+import functools
 import gzip
+import hashlib
 import io
+import json
 import resource
 import struct
 import sys
@@ -24,7 +27,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyvae import data
+from tinyvae import VAE, checkpoint, data, fit
+from tinyvae.checkpoint import CheckpointError
+from tinyvae.optim import Adam
+from tinyvae.train import silent
 
 
 class Format(NamedTuple):
@@ -112,6 +118,89 @@ def load_folder_of(path):
     return data.load(path.parent)
 
 
+@functools.cache
+def run_files():
+    """The files of a small VAE after a few steps, with all that goes on with it"""
+    rng = np.random.default_rng(0)
+    vae = VAE.create(6, (4,), 2, rng=rng)
+    optimizer, history = Adam(vae.params), []
+    fit(vae, rng.random((20, 6), dtype=np.float32), epochs=2, batch_size=8, rng=rng, report=silent,
+        optimizer=optimizer, history=history)  # fmt: skip
+    options = {"dataset": "digits", "seed": 0, "beta": 1.0}
+    return checkpoint.pack(vae, options, optimizer, rng, history)
+
+
+def prepare_run(name):
+    def prepare(folder):
+        checkpoint.write(folder, run_files())
+        return folder / name
+
+    return prepare
+
+
+def load_run_of(path):
+    return checkpoint.load_run(path.parent)
+
+
+def load_checkpoint_of(path):
+    """Without the configuration beside it, which would give a change away"""
+    path.with_name("config.json").unlink(missing_ok=True)
+    return load_run_of(path)
+
+
+def right_run(content, loaded):
+    """Nothing of the run may differ, and a checkpoint says twice what it holds."""
+    return checkpoint.pack(*loaded) == run_files()
+
+
+def member(name):
+    """The bytes of one member of a checkpoint"""
+
+    def unpack(content):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return archive.read(f"{name}.npy")
+
+    return unpack
+
+
+def resealed(name):
+    """A checkpoint around a member that may be wrong, whose checksums are right all the same"""
+
+    def pack(content):
+        original, file = run_files()["checkpoint.npz"], io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(original)) as archive:
+            members = {info.filename: archive.read(info) for info in archive.infolist()}
+        members[f"{name}.npy"] = content
+        sha = hashlib.sha256()
+        with np.errstate(all="ignore"), zipfile.ZipFile(file, "w") as archive:
+            for filename in sorted(members):
+                if filename != "sha256.npy":
+                    archive.writestr(filename, members[filename])
+                    try:
+                        array = np.lib.format.read_array(io.BytesIO(members[filename]))
+                    except Exception:
+                        continue  # then no checksum will do, whatever it is
+                    line = f"{filename[:-4]} {array.dtype.str} {array.shape}\n"
+                    sha.update(line.encode() + array.tobytes())
+            seal = io.BytesIO()
+            np.save(seal, np.frombuffer(sha.digest(), np.uint8))
+            archive.writestr("sha256.npy", seal.getvalue())
+        return file.getvalue()
+
+    return pack
+
+
+def right_state(content, loaded):
+    """What was loaded is what the text in there says."""
+    text = member("state")(content)
+    return json.loads(text[text.index(b"\n") + 1 :]) == checkpoint._state(loaded)
+
+
+def right_parameter(content, loaded):
+    stored = np.lib.format.read_array(io.BytesIO(member("params.mu.W")(content)))
+    return np.array_equal(stored, loaded.model.params["mu.W"])
+
+
 FORMATS = [
     Format("idx", prepare_idx("", bytes), load_folder_of, data.DataError, right_idx),
     Format("idx.gz", prepare_idx(".gz", gzip.compress), load_folder_of, data.DataError, right_idx),
@@ -136,6 +225,26 @@ FORMATS = [
         right_npz,
         first_member,
         with_first_member,
+    ),
+    Format("checkpoint", prepare_run("checkpoint.npz"), load_run_of, CheckpointError, right_run),
+    Format("config", prepare_run("config.json"), load_run_of, CheckpointError, right_run),
+    Format(
+        "state in checkpoint",
+        prepare_run("checkpoint.npz"),
+        load_checkpoint_of,
+        CheckpointError,
+        right_state,
+        member("state"),
+        resealed("state"),
+    ),
+    Format(
+        "array in checkpoint",
+        prepare_run("checkpoint.npz"),
+        load_run_of,
+        CheckpointError,
+        right_parameter,
+        member("params.mu.W"),
+        resealed("params.mu.W"),
     ),
 ]
 

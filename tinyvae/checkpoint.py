@@ -30,6 +30,7 @@ FORMAT = 1
 MODELS = {"VAE": VAE, "Autoencoder": Autoencoder}
 OPTIMIZERS = {"Adam": Adam, "SGD": SGD}
 BIT_GENERATORS = "PCG64", "PCG64DXSM", "SFC64"  # those whose state is a few whole numbers
+COLUMNS = "epoch", "recon", "kl", "elbo", "test_recon", "test_kl", "test_elbo"
 DTYPES = "float32", "float64"
 
 
@@ -87,38 +88,20 @@ def save(run_folder, model, options=None, optimizer=None, rng=None, history=()):
 
 def pack(model, options=None, optimizer=None, rng=None, history=()):
     """The files of a run, as they are at this moment  ->  dict name -> bytes, for `write`"""
-    kind = type(model).__name__
-    if MODELS.get(kind) is not type(model):
-        raise CheckpointError(f"only {' and '.join(MODELS)} can be saved, not {kind}")
+    run = Run(model, options or {}, optimizer, rng, list(history))
+    if type(model) not in MODELS.values():
+        raise CheckpointError(f"only {' and '.join(MODELS)} can be saved, not {type(model)}")
     if rng is not None and type(rng.bit_generator).__name__ not in BIT_GENERATORS:
         raise CheckpointError(f"rng must use one of {', '.join(BIT_GENERATORS)}, not {rng}")
-    state = {
-        "format": FORMAT,
-        "model": {
-            "class": kind,
-            "data_dim": int(model.data_dim),
-            "hidden_dims": [int(n) for n in model.hidden_dims],
-            "latent_dim": int(model.latent_dim),
-            "activation": model.activation,
-            "dtype": str(model.params["logits.W"].dtype),
-        },
-        "training": options or {},
-        "optimizer": optimizer and _optimizer_state(optimizer),
-        "rng": rng and rng.bit_generator.state,
-        "history": list(history),
-    }
-    arrays = {f"params.{name}": p for name, p in model.params.items()}
-    for moment, named in (optimizer.moments if optimizer else {}).items():
-        arrays |= {f"{moment}.{name}": array for name, array in named.items()}
+    state, arrays = _state(run), _parameters_and_moments(run)
     _check(arrays, state)
     text = json.dumps(state, allow_nan=False)
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    arrays = {"state": np.frombuffer(text.encode(), np.uint8), **arrays}
+    arrays["state"] = np.frombuffer(text.encode(), np.uint8)
     arrays["sha256"] = _digest(arrays)
     return {
         "checkpoint.npz": _npz(arrays),
         "config.json": (json.dumps(_config(state), indent=2) + "\n").encode(),
-        "history.csv": _csv(history).encode(),
+        "history.csv": _csv(run.history).encode(),
     }
 
 
@@ -172,11 +155,40 @@ def lock(run_folder):
 # --- writing ------------------------------------------------------------------------------------
 
 
+def _state(run):
+    """All of a run but its arrays, as JSON has it"""
+    return {
+        "format": FORMAT,
+        "model": {
+            "class": type(run.model).__name__,
+            "data_dim": int(run.model.data_dim),
+            "hidden_dims": [int(n) for n in run.model.hidden_dims],
+            "latent_dim": int(run.model.latent_dim),
+            "activation": run.model.activation,
+            "dtype": str(run.model.params["logits.W"].dtype),
+        },
+        "training": run.options,
+        "optimizer": run.optimizer and _optimizer_state(run.optimizer),
+        "rng": run.rng and run.rng.bit_generator.state,
+        "history": run.history,
+    }
+
+
 def _optimizer_state(optimizer):
     """What an optimiser is, but for its moments: the numbers that its constructor takes, and t"""
     names = vars(optimizer).keys() - {"params", "moments", "t"}
     numbers = {name: float(getattr(optimizer, name)) for name in sorted(names)}
     return {"class": type(optimizer).__name__, "t": optimizer.t, **numbers}
+
+
+def _parameters_and_moments(run):
+    """name -> array, by rows; the names start with "params.", "m." or "v." """
+    kinds = {"params": run.model.params, **(run.optimizer.moments if run.optimizer else {})}
+    return {
+        f"{kind}.{name}": np.ascontiguousarray(array)
+        for kind, arrays in kinds.items()
+        for name, array in arrays.items()
+    }
 
 
 def _config(state):
@@ -185,8 +197,8 @@ def _config(state):
 
 
 def _csv(history):
-    rows = [list(history[0])] if history else []
-    rows += [row.values() for row in history]
+    columns = [c for c in COLUMNS if not history or any(c in row for row in history)]
+    rows = [columns, *([row.get(column, "") for column in columns] for row in history)]
     return "".join(",".join(map(str, row)) + "\n" for row in rows)
 
 
@@ -267,7 +279,7 @@ def _naming(path, kind):
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
     except Exception as error:  # the libraries raise a dozen kinds for bytes that are not theirs
-        reason = str(getattr(error, "strerror", None) or error or type(error).__name__)
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise CheckpointError(
             f"{path}: cannot be read as {kind} ({reason.splitlines()[0][:80]}); "
             "was it cut off or changed?"
@@ -295,7 +307,10 @@ def _unpack(content):
     model.params.update(_named(arrays, "params"))
     optimizer = state["optimizer"] and _optimizer(state["optimizer"], model.params, arrays)
     rng = state["rng"] and _rng(state["rng"])
-    return state, Run(model, state["training"], optimizer, rng, state["history"])
+    run = Run(model, state["training"], optimizer, rng, state["history"])
+    if _state(run) != state:
+        raise CheckpointError("holds settings that no tinyvae has saved")
+    return state, run
 
 
 def _arrays(content):
@@ -346,7 +361,8 @@ def _empty_model(config):
 
 
 def _check(arrays, state, model=None):
-    """Raise CheckpointError unless the arrays are those of the configuration, and finite."""
+    """Raise CheckpointError unless the arrays are those of the configuration, and finite, and the
+    history is one of `fit`."""
     model = model or _empty_model(state["model"])
     shapes = {}
     for name, (inputs, outputs) in model.shapes().items():
@@ -364,6 +380,13 @@ def _check(arrays, state, model=None):
             )
         if not np.isfinite(array).all():
             raise CheckpointError(f"{name} is not finite; it belongs to no model that works")
+    for epoch, row in enumerate(state["history"], 1):
+        numbers = [x for x in row.values() if type(x) in (int, float) and math.isfinite(x)]
+        known = set(COLUMNS[:4]) <= row.keys() <= set(COLUMNS)
+        if not known or row["epoch"] != epoch or len(numbers) < len(row):
+            raise CheckpointError(f"its history is not one of `fit`: see epoch {epoch}")
+    if not isinstance(state["training"], dict):
+        raise CheckpointError(f"its training options are not named: {state['training']}")
 
 
 def _named(arrays, kind):

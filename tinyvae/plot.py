@@ -131,7 +131,7 @@ def learning_curve(ax, history):
         if term != "recon" and not has_kl:
             continue
         for start, line in ("", "-"), ("test_", "--"):
-            if f"{start}{term}" in history[0]:
+            if not start or _tested(history):
                 values = [abs(row[f"{start}{term}"]) for row in history]
                 ax.plot(epochs, values, line, color=COLOURS[colour], marker=marker,
                         markevery=(every - 1, every), markersize=7,
@@ -140,7 +140,7 @@ def learning_curve(ax, history):
                     va=at, color=COLOURS[colour])  # fmt: skip
     ax.set(xlabel="epoch", ylabel="nats per image", ylim=(0, None))
     ax.xaxis.get_major_locator().set_params(integer=True)
-    if "test_elbo" in history[0]:
+    if _tested(history):
         handles = [Line2D([], [], color="0.3", linestyle=s) for s in ("-", "--")]
         ax.legend(handles, ["train", "test"], loc="upper right", handlelength=2.5)
 
@@ -215,7 +215,7 @@ def _grid(model, dataset):
 def _curve(history):
     figure, ax = _figure(9, 5.6)
     learning_curve(ax, history)
-    part = "test" if "test_elbo" in history[0] else "train"
+    part = "test" if _tested(history) else "train"
     key = "test_elbo" if part == "test" else "elbo"
     losses = [-row[key] for row in history]
     best, last = int(np.argmin(losses)), history[-1]
@@ -230,6 +230,11 @@ def _curve(history):
 
 
 # --- what they find -----------------------------------------------------------------------------
+
+
+def _tested(history):
+    """Was there a test set in every epoch?"""
+    return all("test_elbo" in row for row in history)
 
 
 def _variety(x_hat, dataset):
