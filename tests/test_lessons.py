@@ -6,11 +6,10 @@ What they print is kept in lessons/expected/, which `python -m tests.expected` r
 import ast
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib.font_manager  # noqa: F401  (builds its cache here, not in a lesson)
 import pytest
-from expected import AT_ONCE, LESSONS, ROOT, difference, path_of, run
+from expected import LESSONS, ROOT, difference, path_of, run
 
 from tinyvae.classroom.plain import markdown
 from tinyvae.classroom.stepper import find, steps
@@ -43,77 +42,38 @@ CLAIM = re.compile(r"^  (\d+\.\d+)  \S", re.MULTILINE)
 SLOW = {"07_vae", "08_autoencoder"}  # they train for longer than the others all together
 
 
-def cases(pairs):
-    """Parameters for pytest, those of the slow lessons marked so."""
-    return [
-        pytest.param(*case, marks=[pytest.mark.slow] if case[0] in SLOW else [], id=" ".join(case))
-        for case in pairs
-    ]
-
-
-every_lesson = pytest.mark.parametrize("lesson", cases((lesson,) for lesson in LESSONS))
-every_mistake = pytest.mark.parametrize(
-    ("lesson", "mistake", "claim"),
-    cases((lesson, mistake, PLANTED[lesson][mistake]) for lesson in PLANTED
-          for mistake in PLANTED[lesson]),
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def running(request, tmp_path_factory):
-    """What this session's tests need, run two at a time from the start.
-
-    ->  future results: by lesson those of the lesson, by ("planted", lesson) those with mistakes
-    """
-    lessons, mistakes = [], {}
-    for item in request.session.items:
-        if item.path == request.path and "running" in item.fixturenames:
-            lesson, mistake = item.callspec.params["lesson"], item.callspec.params.get("mistake")
-            if mistake:
-                mistakes.setdefault(lesson, []).append(mistake)
-            else:
-                lessons.append(lesson)
-    commands = {lesson: [LESSONS[lesson]] for lesson in lessons} | {
-        ("planted", lesson): [ROOT / "tests" / "plant.py", lesson, *names]
-        for lesson, names in mistakes.items()
-    }
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {
-            name: pool.submit(run_in, tmp_path_factory.mktemp("empty"), command)
-            for name, command in commands.items()
-        }
-        pool.shutdown(cancel_futures=True)
-
-
-def run_in(folder, command):
-    ran = run(*command, folder=folder)
-    assert not list(folder.iterdir()), "a lesson leaves files behind"
-    return ran
+def each(lessons):
+    """A test for each of these lessons."""
+    return pytest.mark.parametrize(
+        "lesson",
+        [
+            pytest.param(lesson, marks=[pytest.mark.slow] if lesson in SLOW else [])
+            for lesson in lessons
+        ],
+    )
 
 
 # ---- they hold -----------------------------------------------------------------------------------
 
 
-@every_lesson
-def test_lesson_holds_and_prints_what_is_expected(lesson, running):
-    ran = running[lesson].result()
+@each(LESSONS)
+def test_lesson_holds_and_prints_what_is_expected(lesson, tmp_path):
+    ran = run(LESSONS[lesson], folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""
-    assert "FAILS" not in ran.stdout
-    expected = path_of(lesson).read_text(encoding="utf-8")
-    assert not difference(ran.stdout, expected), (
-        difference(ran.stdout, expected) + "\nif that is meant: python -m tests.expected"
-    )
+    assert not list(tmp_path.iterdir()), "a lesson leaves no files behind"
+    unexpected = difference(ran.stdout, path_of(lesson).read_text(encoding="utf-8"))
+    assert not unexpected, f"{unexpected}\nif that is meant: python -m tests.expected {lesson[:2]}"
 
 
-@every_lesson
-def test_lesson_prints_claims_that_a_projector_can_show(lesson, running):
-    printed = running[lesson].result().stdout
-    number = int(lesson[:2])
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_lesson_prints_claims_that_a_projector_can_show(lesson):
+    printed = path_of(lesson).read_text(encoding="utf-8")
     claims = re.findall(CLAIM, printed)
     assert claims, "a lesson makes claims"
-    assert claims == [f"{number}.{n}" for n in range(1, len(claims) + 1)]
+    assert claims == [f"{int(lesson[:2])}.{n}" for n in range(1, len(claims) + 1)]
     assert printed.count(" holds\n") >= len(claims), "a claim has evidence"
+    assert "FAILS" not in printed
     assert printed.isascii()
     assert max(map(len, printed.splitlines())) <= 100
 
@@ -121,14 +81,19 @@ def test_lesson_prints_claims_that_a_projector_can_show(lesson, running):
 # ---- and they can fail ---------------------------------------------------------------------------
 
 
-@every_mistake
-def test_planted_mistake_is_seen(lesson, mistake, claim, running):
-    ran = running["planted", lesson].result()
+@each(PLANTED)
+def test_planted_mistakes_are_seen(lesson, tmp_path):
+    ran = run(ROOT / "tests" / "plant.py", lesson, *PLANTED[lesson], folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    planted = json.loads(ran.stdout)[mistake]
-    assert planted["ended"] == "Refuted", f"{lesson} ended with {planted['ended'] or 'success'}"
-    assert planted["printed"].rstrip().endswith("FAILS")
-    assert re.findall(CLAIM, planted["printed"])[-1] == claim
+    seen = {mistake: how_it_failed(**end) for mistake, end in json.loads(ran.stdout).items()}
+    assert seen == PLANTED[lesson]
+
+
+def how_it_failed(printed, ended):
+    """The claim that a lesson ended at, if it ended as a lesson should."""
+    if ended == "Refuted" and printed.endswith(" FAILS\n"):
+        return re.findall(CLAIM, printed)[-1]
+    return ended or "not seen"
 
 
 def test_failed_claim_ends_a_lesson_with_a_status(tmp_path):
@@ -148,14 +113,14 @@ def test_every_lesson_has_mistakes_to_see():
 # ---- their form ----------------------------------------------------------------------------------
 
 
-@every_lesson
+@pytest.mark.parametrize("lesson", LESSONS)
 def test_lesson_says_what_it_is(lesson):
     found = find()[int(lesson[:2])]
     assert re.fullmatch(rf"Lesson {found.number}: [A-Z].*[^.]", found.heading)
     assert found.summary.endswith(".") and len(found.summary) <= 95
 
 
-@every_lesson
+@pytest.mark.parametrize("lesson", LESSONS)
 def test_lesson_asks_before_it_answers(lesson):
     found = steps(LESSONS[lesson].read_text(encoding="utf-8"))
     asked = sum("Predict first" in step.text for step in found)
@@ -163,7 +128,7 @@ def test_lesson_asks_before_it_answers(lesson):
     assert "## Try it" in found[-1].text and not found[-1].code
 
 
-@every_lesson
+@pytest.mark.parametrize("lesson", LESSONS)
 def test_lesson_is_a_straight_line(lesson):
     tree = ast.parse(LESSONS[lesson].read_text(encoding="utf-8"))
     imports = (ast.Import, ast.ImportFrom)
@@ -173,7 +138,7 @@ def test_lesson_is_a_straight_line(lesson):
     assert not names & {"__name__", "__file__", "argparse", "open", "input"}
 
 
-@every_lesson
+@pytest.mark.parametrize("lesson", LESSONS)
 def test_lesson_has_formulas_that_a_terminal_can_show(lesson):
     for step in steps(LESSONS[lesson].read_text(encoding="utf-8")):
         plain = markdown(step.text, width=80, ascii=True)

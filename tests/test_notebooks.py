@@ -5,10 +5,9 @@ It needs the extra "notebooks"; without it these tests are skipped.
 
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from expected import AT_ONCE, LESSONS, difference, environment, path_of
+from expected import LESSONS, difference, environment, path_of
 
 pytest.importorskip("jupytext")
 nbformat = pytest.importorskip("nbformat")
@@ -26,17 +25,6 @@ notebook = nbformat.read(sys.argv[1], as_version=4)
 NotebookClient(notebook, kernel_name="python3").execute()
 nbformat.write(notebook, sys.argv[1])
 """
-
-
-@pytest.fixture(scope="module")
-def notebooks(request, tmp_path_factory):
-    """This session's notebooks, executed two at a time from the start: lesson -> future notebook"""
-    items = [item for item in request.session.items if item.path == request.path]
-    lessons = dict.fromkeys(item.callspec.params["lesson"] for item in items)
-    folder = tmp_path_factory.mktemp("notebooks")
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {lesson: pool.submit(executed, lesson, folder) for lesson in lessons}
-        pool.shutdown(cancel_futures=True)
 
 
 def executed(lesson, folder):
@@ -61,8 +49,8 @@ def run(*command, folder):
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_notebook_runs_and_says_what_the_lesson_says(lesson, notebooks):
-    notebook = notebooks[lesson].result()
+def test_notebook_runs_and_says_what_the_lesson_says(lesson, tmp_path):
+    notebook = executed(lesson, tmp_path)
     assert {cell.cell_type for cell in notebook.cells} == {"code", "markdown"}
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error"]
