@@ -4,23 +4,20 @@
     config.json       the configuration, for people
     history.csv       recon, kl and elbo of every epoch in nats, for people
 
-checkpoint.npz alone is enough to go on.  It is a zip of plain .npy arrays, never compressed, never
-pickled, with a SHA-256 over all of them.  The same training gives the same bytes: no dates, no
-paths.  A file changes by being renamed into place, so the last good one is always there.
+checkpoint.npz alone is enough to go on.  It is a plain .npz with a SHA-256 over all of it; nothing
+is pickled.  The same training gives the same bytes: no dates, no paths.  A file changes by being
+renamed into place, so the last good one is always there.
 """
 
-import hashlib
-import io
 import json
-import math
 import os
-import zipfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyvae import archive
 from tinyvae.autoencoder import Autoencoder
 from tinyvae.layers import ACTIVATIONS
 from tinyvae.optim import SGD, Adam
@@ -32,6 +29,7 @@ OPTIMIZERS = {"Adam": Adam, "SGD": SGD}
 BIT_GENERATORS = "PCG64", "PCG64DXSM", "SFC64"  # those whose state is a few whole numbers
 COLUMNS = "epoch", "recon", "kl", "elbo", "test_recon", "test_kl", "test_elbo"
 DTYPES = "float32", "float64"
+MOST_TEXT = 1_000_000  # bytes of configuration
 
 
 class CheckpointError(ValueError):
@@ -69,7 +67,7 @@ def load_run(run_folder):
     config = folder / "config.json"
     if config.exists():
         with _naming(config, "a configuration"):
-            if json.loads(config.read_bytes()) != _config(state):
+            if _json(config.read_bytes()) != _config(state):
                 raise CheckpointError(
                     "is not the configuration of the checkpoint.npz beside it; put the right one "
                     "back, or delete it: the checkpoint has its own copy"
@@ -94,12 +92,13 @@ def pack(model, options=None, optimizer=None, rng=None, history=()):
     if rng is not None and type(rng.bit_generator).__name__ not in BIT_GENERATORS:
         raise CheckpointError(f"rng must use one of {', '.join(BIT_GENERATORS)}, not {rng}")
     state, arrays = _state(run), _parameters_and_moments(run)
-    _check(arrays, state)
+    _check(arrays, state, _empty_model(state["model"], most_layers=len(arrays)))
     text = json.dumps(state, allow_nan=False)
+    arrays["history"] = _table(run.history)
     arrays["state"] = np.frombuffer(text.encode(), np.uint8)
-    arrays["sha256"] = _digest(arrays)
+    arrays["sha256"] = archive.digest(arrays)
     return {
-        "checkpoint.npz": _npz(arrays),
+        "checkpoint.npz": archive.write(arrays),
         "config.json": (json.dumps(_config(state), indent=2) + "\n").encode(),
         "history.csv": _csv(run.history).encode(),
     }
@@ -156,7 +155,7 @@ def lock(run_folder):
 
 
 def _state(run):
-    """All of a run but its arrays, as JSON has it"""
+    """All of a run but its arrays and its history, as JSON has it"""
     return {
         "format": FORMAT,
         "model": {
@@ -170,7 +169,6 @@ def _state(run):
         "training": run.options,
         "optimizer": run.optimizer and _optimizer_state(run.optimizer),
         "rng": run.rng and run.rng.bit_generator.state,
-        "history": run.history,
     }
 
 
@@ -202,23 +200,10 @@ def _csv(history):
     return "".join(",".join(map(str, row)) + "\n" for row in rows)
 
 
-def _npz(arrays):
-    archive_bytes = io.BytesIO()
-    with zipfile.ZipFile(archive_bytes, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())  # dated 1980
-    return archive_bytes.getvalue()
-
-
-def _digest(arrays):
-    """SHA-256 over names, types, shapes and bytes  ->  (32,) uint8"""
-    sha = hashlib.sha256()
-    for name, array in sorted(arrays.items()):
-        sha.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        sha.update(np.ascontiguousarray(array))
-    return np.frombuffer(sha.digest(), np.uint8)
+def _table(history):
+    """The history as an array (epochs, columns); NaN where an epoch had no test set"""
+    rows = [[row.get(column, np.nan) for column in COLUMNS] for row in history]
+    return np.array(rows, np.float64).reshape(-1, len(COLUMNS))
 
 
 def _holds(path, content):
@@ -276,7 +261,7 @@ def _naming(path, kind):
     """Whatever goes wrong with a file becomes a CheckpointError that names it."""
     try:
         yield
-    except CheckpointError as error:
+    except (CheckpointError, archive.ArchiveError) as error:
         raise CheckpointError(f"{path}: {error}") from None
     except Exception as error:  # the libraries raise a dozen kinds for bytes that are not theirs
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -288,64 +273,53 @@ def _naming(path, kind):
 
 def _unpack(content):
     """The bytes of checkpoint.npz  ->  state, Run"""
-    arrays = _arrays(content)
-    for name in "state", "sha256":
+    arrays = archive.read(content)
+    for name in "state", "history", "sha256":
         if name not in arrays:
             raise CheckpointError(f"has no member {name}.npy, so it is not a checkpoint of tinyvae")
-    state = json.loads(arrays["state"].tobytes())
+    state = _json(arrays["state"].tobytes())
     if state["format"] > FORMAT:
         raise CheckpointError(
             f"was made by a newer tinyvae, in format {state['format']}, and this one reads "
             f"format {FORMAT}; update tinyvae"
         )
-    if not np.array_equal(arrays.pop("sha256"), _digest(arrays)):
+    if not np.array_equal(arrays.pop("sha256"), archive.digest(arrays)):
         raise CheckpointError("has changed since it was saved: its checksum is another")
     del arrays["state"]
-    model = _empty_model(state["model"])
+    history = _history(arrays.pop("history"))
+    model = _empty_model(state["model"], most_layers=len(arrays))
     _check(arrays, state, model)
     arrays = {name: array.copy() for name, array in arrays.items()}  # writable, and on their own
     model.params.update(_named(arrays, "params"))
     optimizer = state["optimizer"] and _optimizer(state["optimizer"], model.params, arrays)
-    rng = state["rng"] and _rng(state["rng"])
-    run = Run(model, state["training"], optimizer, rng, state["history"])
-    if _state(run) != state:
+    run = Run(model, state["training"], optimizer, state["rng"] and _rng(state["rng"]), history)
+    if _state(run) != state or not isinstance(run.options, dict):
         raise CheckpointError("holds settings that no tinyvae has saved")
     return state, run
 
 
-def _arrays(content):
-    """The members of an .npz, as views of its bytes: nothing in there can ask for more memory."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = archive.infolist()
-        names = [member.orig_filename for member in members]
-        if len(set(names)) < len(names):
-            raise CheckpointError("holds a member twice")
-        if any(set("/\\:\0") & set(name) or not name.endswith(".npy") for name in names):
-            raise CheckpointError("holds members that are not arrays, or paths")
-        stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
-        if not stored or any(member.flag_bits & 1 for member in members):
-            raise CheckpointError("is compressed or encrypted, which no checkpoint is")
-        if sum(member.file_size for member in members) > len(content):
-            raise CheckpointError("promises more bytes than it has")
-        return {name[:-4]: _array(name[:-4], archive.read(name)) for name in names}
+def _json(text):
+    if len(text) > MOST_TEXT:
+        raise CheckpointError(f"has {len(text):,} bytes of configuration, which no run needs")
+    return json.loads(text)
 
 
-def _array(name, content):
-    stream = io.BytesIO(content)
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise CheckpointError(f"{name} is not in version 1.0 of the .npy format")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    if dtype.hasobject:
-        raise CheckpointError(f"{name} holds Python objects, which only pickle could read")
-    if fortran and len(shape) > 1:
-        raise CheckpointError(f"{name} is stored column by column, which no checkpoint is")
-    held = len(content) - stream.tell()
-    if math.prod(shape) * dtype.itemsize != held:
-        raise CheckpointError(f"{name} has {held} bytes, which is not the shape {shape} of {dtype}")
-    return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape)
+def _history(table):
+    """The history of `fit` from an array (epochs, columns)"""
+    history = [
+        {"epoch": int(row[0])}
+        | {c: x for c, x in zip(COLUMNS[1:], row[1:], strict=True) if not np.isnan(x)}
+        for row in table.tolist()
+    ]
+    if not np.array_equal(_table(history), table, equal_nan=True) or not all(
+        row["epoch"] == epoch and set(COLUMNS[:4]) <= row.keys()
+        for epoch, row in enumerate(history, 1)
+    ):
+        raise CheckpointError("holds a history that no training has")
+    return history
 
 
-def _empty_model(config):
+def _empty_model(config, most_layers):
     """The model that the configuration describes, still without its parameters"""
     sizes = [config["data_dim"], config["latent_dim"], *config["hidden_dims"]]
     if (
@@ -353,17 +327,15 @@ def _empty_model(config):
         or config["activation"] not in ACTIVATIONS
         or config["dtype"] not in DTYPES
         or not all(type(n) is int and n >= 1 for n in sizes)
-        or len(sizes) < 3
+        or not 3 <= len(sizes) <= 2 + most_layers
     ):
-        raise CheckpointError(f"describes no model of tinyvae: {config}")
+        raise CheckpointError(f"describes no model of tinyvae: {str(config)[:200]}")
     dims = config["data_dim"], config["hidden_dims"], config["latent_dim"]
     return MODELS[config["class"]]({}, *dims, config["activation"])
 
 
-def _check(arrays, state, model=None):
-    """Raise CheckpointError unless the arrays are those of the configuration, and finite, and the
-    history is one of `fit`."""
-    model = model or _empty_model(state["model"])
+def _check(arrays, state, model):
+    """Raise CheckpointError unless the arrays are those of the configuration, and finite."""
     shapes = {}
     for name, (inputs, outputs) in model.shapes().items():
         shapes |= {f"{name}.W": (inputs, outputs), f"{name}.b": (outputs,)}
@@ -380,13 +352,6 @@ def _check(arrays, state, model=None):
             )
         if not np.isfinite(array).all():
             raise CheckpointError(f"{name} is not finite; it belongs to no model that works")
-    for epoch, row in enumerate(state["history"], 1):
-        numbers = [x for x in row.values() if type(x) in (int, float) and math.isfinite(x)]
-        known = set(COLUMNS[:4]) <= row.keys() <= set(COLUMNS)
-        if not known or row["epoch"] != epoch or len(numbers) < len(row):
-            raise CheckpointError(f"its history is not one of `fit`: see epoch {epoch}")
-    if not isinstance(state["training"], dict):
-        raise CheckpointError(f"its training options are not named: {state['training']}")
 
 
 def _named(arrays, kind):
