@@ -75,7 +75,7 @@ def survive(folder, delay, reference, save_every=1):
     else:
         finish("train", *OPTIONS, *options, "--out", folder)
     promised = announced - announced % save_every
-    assert max(saved, 0) >= promised, f"{promised} epochs should be saved, and {saved} are"
+    assert max(saved, 0) >= promised, f"{promised} epochs should be saved, not {saved}"
     after = contents(folder)
     assert after.keys() == reference.keys(), f"files {sorted(after)}, not {sorted(reference)}"
     for name in reference:
