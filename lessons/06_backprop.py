@@ -496,6 +496,6 @@ say("Hold a backward against its forward, and the forward against the mathematic
 #
 # - Spoil one line of step 2: a sign, a forgotten factor. Row 6.2 names the first parameter that is
 #   wrong. Which others must be wrong, too? Follow the arrows of the first figure backwards.
-# - Set the second pixel, `x2`, to 1. Which derivative is no longer 0, and which changes its sign?
+# - Set the second pixel, `x2`, to 1. Which derivative is no longer 0, and which change their sign?
 # - Set `logvar_true` to 0. Now the wrong sampler passes the moment test, and 6.10 complains of just
 #   that. What does it say about tests with a variance of 1?
