@@ -33,15 +33,18 @@ from tinyvae.oracles import (
 
 @dataclass(frozen=True)
 class Given:
-    """An argument: its shape, as in "B Z" (no letter: a number), and the entries to draw from."""
+    """An argument: its shape, as in "B Z" or "N 2" ("": a number), the entries to draw from, and
+    what is done with them then.
+    """
 
     shape: str
     entries: tuple = NUMBERS
+    then: Callable = np.asarray
 
     def draw(self, sizes):
-        shape = [sizes[letter] for letter in self.shape.split()]
+        shape = [sizes.get(size) or int(size) for size in self.shape.split()]
         drawn = vectors(math.prod(shape), self.entries)
-        return drawn.map(lambda entries: entries.reshape(shape) if shape else float(entries[0]))
+        return drawn.map(lambda v: self.then(v.reshape(shape)) if shape else float(v[0]))
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Law:
 
     def cases(self, largest):
         """A strategy for what is given, by name, in up to so many dimensions"""
-        letters = sorted(set(" ".join(given.shape for given in self.givens.values()).split()))
+        shapes = " ".join(given.shape for given in self.givens.values())
+        letters = sorted(size for size in set(shapes.split()) if size.isalpha())
 
         @st.composite
         def case(draw):
@@ -144,9 +148,9 @@ def probabilities(shape):
     return Given(shape, PROBABILITIES)
 
 
-def shares(weights):
-    """Positive weights as probabilities that add up to 1"""
-    return weights / weights.sum()
+def shares(shape):
+    """Probabilities that add up to 1"""
+    return Given(shape, POSITIVE, then=lambda weights: weights / weights.sum())
 
 
 # ---- truths that several exercises need ----------------------------------------------------------
@@ -190,7 +194,7 @@ def naive_log_mean_exp(a):
 
 # ---- 1: the generative model ---------------------------------------------------------------------
 
-topics = {"topics": positive("K"), "p_x": probabilities("K D")}
+topics = {"p_z": shares("K"), "p_x": probabilities("K D")}
 
 
 def p_of_news(x, p_z, p_x):
@@ -205,47 +209,37 @@ probability = hole(1, "probability", "P")
 
 
 @probability.law("P(x) = sum_z p(z) prod_d p(x_d | z)", x=bits("D"), **topics)
-def _(f, x, topics, p_x):
-    p_z = shares(topics)
+def _(f, x, p_z, p_x):
     yield "P", f(x, p_z, p_x), p_of_news(x, p_z, p_x)
 
 
 @probability.law("the P(x) of all x add up to 1", **topics)
-def _(f, topics, p_x):
+def _(f, p_z, p_x):
     every = product([0.0, 1.0], repeat=p_x.shape[1])
-    yield "sum of P", sum(f(np.array(x), shares(topics), p_x) for x in every), 1.0
+    yield "sum of P", sum(f(np.array(x), p_z, p_x) for x in every), 1.0
 
 
 log_likelihood = hole(1, "log_likelihood", "total")
 
 
 @log_likelihood.law("sum_n log P(x_n), over the training set", X=bits("N D"), **topics)
-def _(f, X, topics, p_x):
-    p_z = shares(topics)
+def _(f, X, p_z, p_x):
     yield "total", f(X, p_z, p_x), sum(math.log(p_of_news(x, p_z, p_x)) for x in X)
 
 
 ring = hole(1, "ring", "x")
-far_and_near = {"angle": Given("N", (0.0, 0.5, 1.0, -0.5, 0.25)), "distance": positive("N")}
 
 
-def polar(angle, distance):
-    """(N, 2): angles in units of pi"""
-    directions = np.stack([np.cos(np.pi * angle), np.sin(np.pi * angle)], axis=1)
-    return np.round(distance[:, None] * directions, 2)
-
-
-@ring.law("|x| = 1 + |z| / 10", **far_and_near)
-def _(f, angle, distance):
-    z = polar(angle, distance)
-    yield "|x|", length(f(z)), 1 + length(z) / 10
-
-
-@ring.law("x / |x| = z / |z|", **far_and_near)
-def _(f, angle, distance):
-    z = polar(angle, distance)
+@ring.law("|x| = 1 + |z| / 10", z=nonzero("N 2"))
+def _(f, z):
     x = f(z)
     shaped("x", x, z.shape)
+    yield "|x|", length(x), 1 + length(z) / 10
+
+
+@ring.law("x / |x| = z / |z|", z=nonzero("N 2"))
+def _(f, z):
+    x = f(z)
     yield "x / |x|", x / length(x)[:, None], z / length(z)[:, None]
 
 
@@ -270,7 +264,7 @@ def _(f, a):
 
 @log_mean_exp.law("adding c to every entry adds c to the result", a="S", c=Given("", HUGE))
 def _(f, a, c):
-    yield "result for a + c", f(a + c), naive_log_mean_exp(a) + c
+    yield "result", f(a + c), naive_log_mean_exp(a) + c
 
 
 density = hole(2, "log_density", "log_p", twin="tinyvae.gaussian:log_density_diagonal")
@@ -285,8 +279,9 @@ def _(f, z, mu, logvar):
 def _(f, mu, logvar):
     std = math.exp(logvar / 2)
     z = mu + std * np.linspace(-10, 10, 401)[:, None]  # so many that the sum is exact
-    density = np.exp(f(z, np.array([mu]), np.array([logvar])))
-    yield "integral", density.sum() * std / 20, 1.0
+    log_p = f(z, np.array([mu]), np.array([logvar]))
+    shaped("log_p", log_p, (len(z),))
+    yield "integral", np.exp(log_p).sum() * std / 20, 1.0
 
 
 def kl_in_weights(log_px_given_z, z, mu, logvar):
@@ -364,7 +359,8 @@ for likelihood in recon, nll:
 
 # ---- 3 and 4: the KL -----------------------------------------------------------------------------
 
-kl = hole(3, "kl", "kl", kl="standard-normal")
+STANDARD_NORMAL = "tinyvae.gaussian:kl_to_standard_normal"
+kl = hole(3, "kl", "kl", twin=STANDARD_NORMAL, kl="standard-normal")
 elbo = hole(
     3,
     "elbo",
@@ -385,23 +381,24 @@ def _(f, mu, logvar, logits, x):
 
 
 gap = hole(3, "gap", "gap")
-causes = {"prior": positive("K"), "p_x_given_z": probabilities("K")}
+causes = {"p_z": shares("K"), "p_x_given_z": probabilities("K")}
 
 
-@gap.law("elbo + gap = log p(x)", q=positive("K"), **causes)
-def _(f, q, prior, p_x_given_z):
-    q, p_z = shares(q), shares(prior)
+@gap.law("elbo + gap = log p(x)", q=shares("K"), **causes)
+def _(f, q, p_z, p_x_given_z):
     bound = math.fsum(q * np.log(p_x_given_z)) - math.fsum(q * np.log(q / p_z))
     yield "gap", f(q, p_z, p_x_given_z), math.log(p_z @ p_x_given_z) - bound
 
 
 @gap.law("q = p(z|x):  gap = 0", **causes)
-def _(f, prior, p_x_given_z):
-    p_z = shares(prior)
-    yield "gap", f(shares(p_z * p_x_given_z), p_z, p_x_given_z), 0.0
+def _(f, p_z, p_x_given_z):
+    posterior = p_z * p_x_given_z / (p_z @ p_x_given_z)
+    yield "gap", f(posterior, p_z, p_x_given_z), 0.0
 
 
-to_standard_normal = hole(4, "kl_to_standard_normal", "kl", kl="standard-normal")
+to_standard_normal = hole(
+    4, "kl_to_standard_normal", "kl", twin=STANDARD_NORMAL, kl="standard-normal"
+)
 diagonal = hole(4, "kl_diagonal", "kl", kl="diagonal")
 full = hole(4, "kl", "kl", kl="full")
 
@@ -593,7 +590,7 @@ adam_step = hole(7, "adam_step", "p m v")
 rate = Given("", (1.0, 0.5, 0.1))
 
 
-@adam_step.law("t = 1, m = v = 0:  p moves by -learning_rate sign(dp)", p="n", dp="n", rate=rate)
+@adam_step.law("t = 1, m = v = 0:  p moves by -rate sign(dp)", p="n", dp="n", rate=rate)
 def _(f, p, dp, rate):
     zero = np.zeros_like(p)
     yield "p", f(p, dp, zero, zero, 1, rate)[0], p - rate * np.sign(dp)

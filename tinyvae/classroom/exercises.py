@@ -6,6 +6,7 @@ The line ``EXERCISE = 4`` in the file says which laws apply (`tinyvae.classroom.
 They are tried in a child process (`tinyvae.classroom.child`); `judge` tries a function right here.
 """
 
+import inspect
 import json
 import sys
 import time
@@ -21,6 +22,7 @@ from tinyvae.classroom.subject import CannotRun, NotNumbers, as_array, describe
 EXAMPLES = 15  # cases a law, in one dimension, in up to two, and in up to three
 KL_EXAMPLES = 10
 LARGEST = 3
+MOST_SHOWN = 100  # numbers
 
 
 @dataclass
@@ -28,7 +30,7 @@ class Verdict:
     """One hole.
 
     status     "todo", "right" or "wrong"
-    note       of one that is todo: which other hole it waits for
+    note       which other hole it needs, if that is not right yet
     law        the law that is broken
     given      the smallest case that breaks it, by name
     rows       what differs there: {"of", "yours", "true"}
@@ -102,7 +104,7 @@ def judge(hole, f, seed=0, before_each_call=lambda: None):
             if wrong:
                 named = _named(hole, asked, seed)
                 return _wrong(hole, law.formula, wrong.given, wrong.rows, wrong.says, named)
-        return _judge_kl(hole, f, seed, before_each_call) or Verdict(hole.name, "right")
+        return _judge_kl(hole, asked, seed) if hole.kl else Verdict(hole.name, "right")
 
 
 def _wrong(hole, law, given, rows, says, diagnosis):
@@ -114,24 +116,24 @@ def _wrong(hole, law, given, rows, says, diagnosis):
     return Verdict(hole.name, "wrong", "", law, given, rows, says, list(diagnosis))
 
 
-def _judge_kl(hole, f, seed, before_each_call):
+def _judge_kl(hole, asked, seed):
     """The laws of the KL and the museum's name for the mistake, as in `tinyvae check kl`"""
-    if not hole.kl:
-        return None
-    signature = hole.kl
+    f, signature = asked.f, hole.kl
     if signature == "moments":
         signature, f = None, _of_moments(f)
     try:
         report = check_kl(
-            f, signature, seed=seed, examples=KL_EXAMPLES, before_each_call=before_each_call
+            f, signature, seed=seed, examples=KL_EXAMPLES, before_each_call=asked.before_each_call
         )
     except CannotRun as reason:
         return Verdict(hole.name, "wrong", says=str(reason))
     if report.right:
-        return None
+        return Verdict(hole.name, "right")
     rows = [(row["of"], row["given"], row["true"]) for row in report.rows]
     formula = next(law.formula for law in report.laws if law.name == report.broken)
-    return _wrong(hole, formula, report.case, rows, report.says, report.diagnosis)
+    says = "" if report.says in " ".join(report.diagnosis) else report.says
+    diagnosis = (not report.names and _named(hole, asked, seed)) or report.diagnosis
+    return _wrong(hole, formula, report.case, rows, says, diagnosis)
 
 
 def _of_moments(f):
@@ -147,8 +149,10 @@ class _Asked:
     def __init__(self, f, hole, before_each_call=lambda: None):
         self.f, self.hole, self.before_each_call = f, hole, before_each_call
         self.waits_for = set()  # holes that are still to do
+        self.calls = []  # what it was given since this was cleared
 
     def __call__(self, *arguments):
+        self.calls.append(arguments)
         copies = [np.array(a) if isinstance(a, np.ndarray) else a for a in arguments]
         self.before_each_call()
         path = getattr(getattr(self.f, "__code__", None), "co_filename", None)
@@ -161,10 +165,25 @@ class _Asked:
             raise
         except Exception as error:
             raise Wrong(f"it raised {describe(error, path)}") from None
-        for i, (before, after) in enumerate(zip(arguments, copies, strict=True), 1):
+        for i, (before, after) in enumerate(zip(arguments, copies, strict=True)):
             if np.shape(before) != np.shape(after) or np.any(before != after):
-                raise Wrong(f"it changes its argument number {i} in place: return a new array")
+                raise Wrong(f"it changes its argument {self.names(i + 1)[i]} in place")
         return self.arrays(results)
+
+    def names(self, count):
+        """What the function calls its arguments"""
+        try:
+            names = list(inspect.signature(self.f).parameters)
+        except (TypeError, ValueError):
+            names = []
+        return names[:count] if len(names) >= count else [f"argument {i + 1}" for i in range(count)]
+
+    def given(self, case):
+        """What it was given: its own arguments where a law calls it once, or else the law's"""
+        if len(self.calls) != 1 or sum(map(np.size, self.calls[0])) > MOST_SHOWN:
+            return case
+        (arguments,) = self.calls
+        return dict(zip(self.names(len(arguments)), arguments, strict=True))
 
     def arrays(self, results):
         """One array, or a list of as many as the hole gives"""
@@ -232,10 +251,11 @@ def smallest(law, asked, seed):
         if key not in known:
             known[key] = None
             if time.thread_time() < ends:
+                asked.calls.clear()
                 try:
                     hold(law, asked, given)
                 except Wrong as wrong:
-                    wrong.given = given
+                    wrong.given = asked.given(given)
                     known[key] = wrong
                 except Todo:
                     pass
@@ -314,7 +334,7 @@ def _lines(report):
         said = hole.note or hole.law or ("see below" if hole.says else "")
         yield f"  {hole.status:7}{hole.name:{width}}  {said}".rstrip()
     for hole in report.holes:
-        if hole.status == "wrong":
+        if hole.status == "wrong" and not hole.note:
             yield from _details(hole)
     yield ""
     count = {status: sum(hole.status == status for hole in report.holes) for status in WORDS}
@@ -358,7 +378,9 @@ def shown(value):
     """
     if isinstance(value, list):
         return "[" + ", ".join(shown(entry) for entry in value) + "]"
-    return value if isinstance(value, str) else f"{value + 0.0:.7g}"
+    if isinstance(value, str):
+        return value
+    return f"{value:.7g}" if abs(value) > 1e-9 else "0"  # finite differences have 9 decimals
 
 
 # ---- a file --------------------------------------------------------------------------------------
@@ -386,7 +408,25 @@ def session(module, request, pulse):
         for hole in HOLES[exercise]
         if wanted in (None, hole.name)
     ]
+    wrong = [verdict.name for verdict in verdicts if verdict.status == "wrong"]
+    for verdict in verdicts:
+        used = _uses(getattr(module, verdict.name, None), wrong)
+        if verdict.name in wrong and used:
+            verdict.note = f"needs {' and '.join(used)}, also wrong: see there first"
     return _plain(asdict(Report(exercise, TITLES[exercise], verdicts)))
+
+
+def _uses(f, names):
+    """Which of these functions f mentions"""
+    code = getattr(f, "__code__", None)
+    mentioned = _mentioned(code) - {code.co_name} if code else set()
+    return [name for name in names if name in mentioned]
+
+
+def _mentioned(code):
+    """The global names in a function, and in those that are defined in it"""
+    inner = [_mentioned(const) for const in code.co_consts if inspect.iscode(const)]
+    return set(code.co_names).union(*inner)
 
 
 def run_file(path, function=None, *, seed=0, timeout=TIMEOUT):
