@@ -19,7 +19,7 @@ from tinyvae.classroom import child
 from tinyvae.classroom.checker import SHRINKING, TIMEOUT, _hypothesis, _plain, check_kl
 from tinyvae.classroom.subject import CannotRun, NotNumbers, as_array, describe
 
-EXAMPLES = 15  # cases a law, in one dimension, in up to two, and in up to three
+EXAMPLES = 10  # cases a law, in one dimension, in up to two, and in up to three
 KL_EXAMPLES = 10
 LARGEST = 3
 MOST_SHOWN = 100  # numbers

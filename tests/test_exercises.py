@@ -1,0 +1,383 @@
+"""The exercises: solutions are right, holes are to do, wrong answers are found, with a small case."""
+
+import ast
+import doctest
+import importlib.util
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyvae.classroom import exercises
+from tinyvae.classroom.bugs import MUSEUM
+from tinyvae.classroom.exercise_laws import HOLES, TITLES
+
+FOLDER = Path(__file__).parents[1] / "lessons" / "exercises"
+PATHS = {int(path.name[:2]): path for path in sorted(FOLDER.glob("*.py"))}
+SOLUTIONS = {number: FOLDER / "solutions" / path.name for number, path in PATHS.items()}
+
+every_exercise = pytest.mark.parametrize("number", TITLES)
+
+
+def module_of(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Pulse:
+    """What the child has in the place of a watched pulse"""
+
+    beats = 0
+
+    def beat(self):
+        self.beats += 1
+
+
+def report_on(module, function=None):
+    """What `tinyvae check FILE` finds, without its child process"""
+    request = {"shown": "mine.py", "function": function, "seed": 0}
+    return exercises.Report.from_dict(exercises.session(module, request, Pulse()))
+
+
+def statuses(report):
+    return {hole.name: hole.status for hole in report.holes}
+
+
+# ---- the files -----------------------------------------------------------------------------------
+
+
+@every_exercise
+def test_solution_is_right(number):
+    report = report_on(module_of(SOLUTIONS[number]))
+    assert (report.exercise, set(statuses(report).values())) == (number, {"right"}), str(report)
+    assert str(report).endswith("\n\nAll right.")
+
+
+@every_exercise
+def test_holes_are_to_do_and_nothing_else(number):
+    report = report_on(module_of(PATHS[number]))
+    assert set(statuses(report).values()) == {"todo"}
+    names = [hole.name for hole in HOLES[number]]
+    assert list(statuses(report)) == names
+    assert [line.split() for line in str(report).splitlines()[2:-2]] == [["todo", n] for n in names]
+
+
+@every_exercise
+def test_exercise_is_its_solution_with_holes(number):
+    def tree(path, cut):
+        parsed = ast.parse(path.read_text(encoding="utf-8"))
+        for node in parsed.body:
+            if isinstance(node, ast.FunctionDef) and cut:
+                node.body = [node.body[0], ast.parse("raise NotImplementedError").body[0]]
+        return ast.dump(parsed)
+
+    assert tree(PATHS[number], cut=False) == tree(SOLUTIONS[number], cut=True)
+
+
+@every_exercise
+def test_exercise_can_be_handed_out_alone(number):
+    source = PATHS[number].read_text(encoding="utf-8")
+    assert source.isascii()
+    found = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import)]
+    assert [alias.name for node in found for alias in node.names] == ["numpy"]
+    assert "import from" not in source and f"tinyvae check {PATHS[number].name}" in source
+
+
+@every_exercise
+def test_fact_to_check_by_hand_is_one(number):
+    module = module_of(SOLUTIONS[number])
+    failed, tried = doctest.testmod(module)
+    assert failed == 0
+    assert tried >= len(HOLES[number]), "each hole has its fact"
+
+
+def test_every_lesson_has_its_exercise():
+    lessons = {path.name for path in FOLDER.parent.glob("[0-9][0-9]_*.py")}
+    assert lessons <= {path.name for path in PATHS.values()}
+    assert set(PATHS) == set(TITLES) == set(HOLES)
+
+
+# ---- wrong answers -------------------------------------------------------------------------------
+
+right = {number: module_of(path) for number, path in SOLUTIONS.items()}
+log_mean_exp, log_density = right[2].log_mean_exp, right[2].log_density
+nll, kl = right[6].nll, right[3].kl
+
+
+def sigmoid(a):
+    return 1 / (1 + np.exp(-a))
+
+
+def in_place_adam(p, dp, m, v, t, rate):
+    m *= 0.9
+    m += 0.1 * dp
+    v = 0.999 * v + 0.001 * dp**2
+    return p - rate * m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8), m, v
+
+
+def adam(p, dp, m, v, t, rate, one=1.0, root=np.sqrt, tiny=1e-8, second=2, inside=0.0):
+    m, v = 0.9 * m + (1 - 0.9) * dp, 0.999 * v + 0.001 * dp**second
+    m_hat, v_hat = m / (one - 0.9**t), v / (one - 0.999**t)
+    return p - rate * m_hat / (root(v_hat + inside) + tiny), m, v
+
+
+def without_correction(p, dp, m, v, t, rate):
+    m, v = 0.9 * m + 0.1 * dp, 0.999 * v + 0.001 * dp**2
+    return p - rate * m / (np.sqrt(v) + 1e-8), m, v
+
+
+def full_kl(trace=1.0, distance=1.0, k=1.0, logs=1.0, half=0.5, swap=False, bracket=False):
+    """KL(q || p) with these weights of its terms"""
+
+    def kl(mean_q, cov_q, mean_p, cov_p):
+        if swap:
+            mean_q, cov_q, mean_p, cov_p = mean_p, cov_p, mean_q, cov_q
+        d, inverse = mean_q - mean_p, np.linalg.inv(cov_p)
+        ratio = np.linalg.slogdet(cov_p)[1] - np.linalg.slogdet(cov_q)[1]
+        rest = trace * np.trace(inverse @ cov_q) + distance * d @ inverse @ d - k * len(d)
+        return half * rest + logs * ratio if bracket else half * (rest + logs * ratio)
+
+    return kl
+
+
+def noisy(f):
+    return lambda *args: f(*args) + 0.01 * np.random.default_rng().standard_normal()
+
+
+# exercise, hole -> (a wrong answer, the museum's name for it or "")
+# fmt: off
+WRONG = {
+    (1, "probability"): [
+        (lambda x, p_z, p_x: np.sum(p_z * np.where(x == 1, p_x, 1).prod(axis=1)), ""),
+        (lambda x, p_z, p_x: np.prod(np.where(x == 1, p_z @ p_x, 1 - p_z @ p_x)), ""),
+        (lambda x, p_z, p_x: np.mean(np.where(x == 1, p_x, 1 - p_x).prod(axis=1)), ""),
+        (lambda x, p_z, p_x: np.max(p_z * np.where(x == 1, p_x, 1 - p_x).prod(axis=1)), ""),
+        (lambda x, p_z, p_x: p_z * np.where(x == 1, p_x, 1 - p_x).prod(axis=1), ""),
+    ],
+    (1, "log_likelihood"): [
+        (lambda X, p_z, p_x: sum(right[1].probability(x, p_z, p_x) for x in X), ""),
+        (lambda X, p_z, p_x: np.log(sum(right[1].probability(x, p_z, p_x) for x in X)), ""),
+        (lambda X, p_z, p_x: -right[1].log_likelihood(X, p_z, p_x), ""),
+        (lambda X, p_z, p_x: right[1].log_likelihood(X, p_z, p_x) / len(X), ""),
+    ],
+    (1, "ring"): [
+        (lambda z: z / 10 + z / np.linalg.norm(z), ""),
+        (lambda z: z / 10 + z / np.linalg.norm(z, axis=0), ""),
+        (lambda z: z / np.linalg.norm(z, axis=1, keepdims=True), ""),
+        (lambda z: z / 10 + z[:, ::-1] / np.linalg.norm(z, axis=1, keepdims=True), ""),
+        (lambda z: np.linalg.norm(z), ""),
+    ],
+    (2, "log_mean_exp"): [
+        (lambda a: np.log(np.mean(np.exp(a))), ""),
+        (lambda a: np.mean(a), "mean-of-logs"),
+        (lambda a: log_mean_exp(a) + np.log(len(a)), "samples-not-averaged"),
+        (lambda a: log_mean_exp(a) - a.max(), "largest-weight-lost"),
+        (noisy(lambda a: log_mean_exp(a)), ""),
+    ],
+    (2, "log_density"): [
+        (lambda z, mu, logvar: log_density(z, mu, logvar) + logvar.sum() / 2, "normaliser-missing"),
+        (lambda z, mu, logvar: log_density(z, mu, 2 * logvar), ""),
+        (lambda z, mu, logvar: 2 * log_density(z, mu, logvar), ""),
+        (lambda z, mu, logvar: log_density(z, mu, logvar).sum(), ""),
+        (lambda z, mu, logvar: -log_density(z, mu, logvar), ""),
+        (lambda z, mu, logvar: log_density(z, mu, logvar) / len(mu), ""),
+    ],
+    (2, "log_px"): [
+        (lambda p, z, mu, lv: log_mean_exp(p), ""),
+        (lambda p, z, mu, lv: log_mean_exp(p + log_density(z, 0 * mu, 0 * mu)), ""),
+        (lambda p, z, mu, lv: log_mean_exp(p) - kl(mu[None], lv[None])[0],
+         "closed-form-kl-in-weights"),
+        (lambda p, z, mu, lv: np.mean(
+            p + log_density(z, 0 * mu, 0 * mu) - log_density(z, mu, lv)), "mean-of-logs"),
+        (lambda p, z, mu, lv: log_mean_exp(
+            p - log_density(z, 0 * mu, 0 * mu) + log_density(z, mu, lv)), ""),
+        (lambda p, z, mu, lv: np.log(np.mean(
+            np.exp(p + log_density(z, 0 * mu, 0 * mu) - log_density(z, mu, lv)))), ""),
+    ],
+    (3, "recon"): [
+        (lambda a, x: nll(a, x) / a.shape[1], "mean-over-pixels"),
+        (lambda a, x: -nll(a, x), ""),
+        (lambda a, x: nll(sigmoid(a), x), "sigmoid-twice"),
+        (lambda a, x: ((sigmoid(a) - x) ** 2).sum(axis=1), "squared-error"),
+        (lambda a, x: -(x * np.log(sigmoid(a)) + (1 - x) * np.log(1 - sigmoid(a))).sum(axis=1),
+         "log-of-sigmoid"),
+    ],
+    (3, "kl"): [
+        (lambda mu, lv: 2 * kl(mu, lv), "half-missing"),
+        (lambda mu, lv: -kl(mu, lv), "sign-turned"),
+        (lambda mu, lv: kl(mu, 2 * lv), "two-conventions"),
+        (lambda mu, lv: kl(mu, lv).mean(), ""),
+        (lambda mu, lv: 0 * kl(mu, lv), "kl-to-itself"),
+        (lambda mu, lv: kl(mu, lv)[:, None], ""),
+    ],
+    (3, "elbo"): [
+        (lambda mu, lv, a, x: nll(a, x) + kl(mu, lv), ""),
+        (lambda mu, lv, a, x: kl(mu, lv) - nll(a, x), "kl-subtracted"),
+        (lambda mu, lv, a, x: -nll(a, x) / x.shape[1] - kl(mu, lv), "mean-over-pixels"),
+        (lambda mu, lv, a, x: np.mean(-nll(a, x) - kl(mu, lv)), ""),
+    ],
+    (3, "gap"): [
+        (lambda q, p_z, p_x: np.sum(q * np.log(q / p_z)), ""),
+        (lambda q, p_z, p_x: np.sum(q * np.log(q / (p_z * p_x))), ""),
+        (lambda q, p_z, p_x: np.sum((p_z * p_x / (p_z @ p_x)) * np.log(p_z * p_x / (p_z @ p_x) / q)),
+         ""),
+    ],
+    (4, "kl_to_standard_normal"): [
+        (lambda mu, lv: 2 * kl(mu, lv), "half-missing"),
+        (lambda mu, lv: kl(mu, lv) / mu.shape[-1], "mean-over-dimensions"),
+        (lambda mu, lv: 0.5 * (mu**2 + np.exp(lv) - 1 + lv).sum(axis=-1), "logdet-inverted"),
+        (lambda mu, lv: 0.5 * (mu**2 + np.exp(lv) - 1 - lv), ""),
+    ],
+    (4, "kl_diagonal"): [
+        (lambda a, b, c, d: right[4].kl_diagonal(c, d, a, b), "swapped-arguments"),
+        (lambda a, b, c, d: right[4].kl_diagonal(0 * a, b, 0 * c, d), "means-left-out"),
+        (lambda a, b, c, d: right[4].kl_diagonal(a, b, c, d).sum(), ""),
+    ],
+    (4, "kl"): [
+        (full_kl(half=1.0), "half-missing"),
+        (full_kl(k=0.0), "dimension-missing"),
+        (full_kl(swap=True), "swapped-arguments"),
+        (full_kl(logs=-1.0), "logdet-inverted"),
+        (full_kl(bracket=True), ""),
+        (lambda *pair: np.array([right[4].kl(*pair)]), ""),
+    ],
+    (5, "reparameterize"): [
+        (lambda mu, lv, eps: mu + np.exp(lv) * eps, "std-is-exp-logvar"),
+        (lambda mu, lv, eps: mu + 0.1 * np.exp(lv / 2) * eps, "noise-too-small"),
+        (lambda mu, lv, eps: mu + lv * eps, ""),
+        (lambda mu, lv, eps: mu, ""),
+        (lambda mu, lv, eps: mu + np.exp(lv / 2) * np.random.default_rng().normal(size=eps.shape),
+         ""),
+    ],
+    (5, "reparameterize_backward"): [
+        (lambda dz, lv, eps: (dz, dz * eps * np.exp(lv / 2)), "half-lost-in-backward"),
+        (lambda dz, lv, eps: (0 * dz, 0 * dz), "gradient-blocked"),
+        (lambda dz, lv, eps: (dz, dz * eps * np.exp(lv)), "std-is-exp-logvar"),
+        (lambda dz, lv, eps: (dz, eps * np.exp(lv / 2) / 2), ""),
+        (lambda dz, lv, eps: dz, ""),
+    ],
+    (5, "score_gradient"): [
+        (lambda f, z, mu, lv: f[:, None] * (mu - z) / np.exp(lv), ""),
+        (lambda f, z, mu, lv: f[:, None] * (z - mu), ""),
+        (lambda f, z, mu, lv: f[:, None] * (z - mu) / np.exp(lv / 2), ""),
+        (lambda f, z, mu, lv: (f[:, None] * (z - mu) / np.exp(lv)).mean(axis=0), ""),
+    ],
+    (6, "linear"): [
+        (lambda x, W, b: x @ W, ""),
+        (lambda x, W, b: x @ W - b, ""),
+        (lambda x, W, b: None, ""),
+        (lambda x, W, b: W.T @ x.T + b, ""),
+    ],
+    (6, "linear_backward"): [
+        (lambda dy, x, W: (dy @ W.T, x.T @ dy, dy.mean(axis=0)), ""),
+        (lambda dy, x, W: (dy @ W.T, dy.T @ x, dy.sum(axis=0)), ""),
+        (lambda dy, x, W: (dy @ W.T, x.T @ dy / len(x), dy.sum(axis=0)), ""),
+        (lambda dy, x, W: (dy @ W.T, x.T @ dy, dy.sum(axis=0, keepdims=True)), ""),
+        (lambda dy, x, W: (dy @ W.T, x.T @ dy), ""),
+        (lambda dy, x, W: (dy @ W, x.T @ dy, dy.sum(axis=0)), ""),
+    ],
+    (6, "tanh"): [
+        (lambda a: (np.exp(a) - np.exp(-a)) / (np.exp(a) + np.exp(-a)), ""),
+        (lambda a: sigmoid(a), ""),
+        (lambda a: np.tan(a), ""),
+    ],
+    (6, "tanh_backward"): [
+        (lambda dy, y: dy * (1 - np.tanh(y) ** 2), ""),
+        (lambda dy, y: dy * y * (1 - y), ""),
+        (lambda dy, y: 1 - y**2, ""),
+    ],
+    (6, "nll"): [
+        (lambda a, x: nll(a, 1 - x), ""),
+        (lambda a, x: nll(a, x).sum(), ""),
+        (lambda a, x: np.log(1 + np.exp((1 - 2 * x) * a)).sum(axis=1), ""),
+    ],
+    (6, "nll_backward"): [
+        (lambda d, a, x: d[:, None] * (sigmoid(a) - x) / a.shape[1], "mean-over-pixels"),
+        (lambda d, a, x: d[:, None] * (x - sigmoid(a)), ""),
+        (lambda d, a, x: sigmoid(a) - x, ""),
+        (lambda d, a, x: d * (sigmoid(a) - x), ""),
+    ],
+    (6, "kl_backward"): [
+        (lambda d, mu, lv: (d[:, None] * mu, d[:, None] * (np.exp(lv) - 1)), ""),
+        (lambda d, mu, lv: (d[:, None] * mu, d[:, None] * (np.exp(2 * lv) - 1)), "two-conventions"),
+        (lambda d, mu, lv: (mu, (np.exp(lv) - 1) / 2), ""),
+        (lambda d, mu, lv: (d[:, None] * mu / len(mu), d[:, None] * (np.exp(lv) - 1) / 2), ""),
+    ],
+    (7, "loss"): [
+        (lambda r, k, beta: np.sum(r + beta * k), "summed-over-batch"),
+        (lambda r, k, beta: np.mean(r - beta * k), "kl-subtracted"),
+        (lambda r, k, beta: np.mean(r + k), "beta-ignored"),
+        (lambda r, k, beta: r + beta * k, ""),
+        (lambda r, k, beta: np.mean(beta * r + k), ""),
+    ],
+    (7, "q_backward"): [
+        (lambda dz, dkl, mu, lv, eps: right[5].reparameterize_backward(dz, lv, eps), ""),
+        (lambda dz, dkl, mu, lv, eps: right[6].kl_backward(dkl, mu, lv), ""),
+        (lambda dz, dkl, mu, lv, eps: (dz + dkl * mu, 0 * mu), ""),
+    ],
+    (7, "adam_step"): [
+        (in_place_adam, ""),
+        (without_correction, ""),
+        (lambda *args: adam(*args, tiny=1e-6), ""),
+        (lambda *args: adam(*args, second=1), ""),
+        (lambda *args: adam(*args, tiny=0.0, inside=1e-8), ""),
+        (lambda *args: adam(*args)[0], ""),
+        (lambda p, dp, m, v, t, rate: (p - rate * dp, m, v), ""),
+        (lambda p, dp, m, v, t, rate: adam(p, -dp, -m, v, t, rate), ""),
+    ],
+    (8, "autoencoder_loss"): [
+        (lambda a, x: nll(a, x).mean() / a.shape[1], "mean-over-pixels"),
+        (lambda a, x: nll(a, x).sum(), "summed-over-batch"),
+        (lambda a, x: ((sigmoid(a) - x) ** 2).sum(axis=1).mean(), ""),
+        (lambda a, x: nll(a, x), ""),
+    ],
+    (8, "aggregate_moments"): [
+        (lambda mu, lv: (mu.mean(axis=0), np.cov(mu.T, bias=True).reshape(mu.shape[1], -1)), ""),
+        (lambda mu, lv: (mu.mean(axis=0), np.diag(np.exp(lv).mean(axis=0))), ""),
+        (lambda mu, lv: (mu.mean(axis=0), right[8].aggregate_moments(mu, lv / 2)[1]), ""),
+        (lambda mu, lv: (mu.mean(axis=0), np.diag(np.diag(right[8].aggregate_moments(mu, lv)[1]))),
+         ""),
+        (lambda mu, lv: (mu[0], right[8].aggregate_moments(mu, lv)[1]), ""),
+    ],
+    (8, "kl_of_moments"): [
+        (lambda mean, cov: 2 * right[8].kl_of_moments(mean, cov), "half-missing"),
+        (lambda mean, cov: right[8].kl_of_moments(mean, np.diag(np.diag(cov))),
+         "logdet-of-diagonal"),
+        (lambda mean, cov: right[8].kl_of_moments(0 * mean, cov), "means-left-out"),
+    ],
+}
+# fmt: on
+CASES = [
+    pytest.param(number, name, f, bug, id=f"{number}-{name}-{i}")
+    for (number, name), answers in WRONG.items()
+    for i, (f, bug) in enumerate(answers)
+]
+
+
+def numbers_in(value):
+    return np.concatenate([np.ravel(entry) for entry in value.values()])
+
+
+@pytest.mark.parametrize(("number", "name", "f", "bug"), CASES)
+def test_wrong_answer_is_found_with_a_small_case(number, name, f, bug):
+    hole = next(hole for hole in HOLES[number] if hole.name == name)
+    verdict = exercises.judge(hole, f)
+    assert verdict.status == "wrong", "it passes"
+    assert verdict.law and verdict.given
+    assert verdict.says or verdict.rows
+    given = numbers_in(verdict.given)
+    assert len(given) <= 20 and np.abs(given).max() <= 1000, verdict.given
+    said = " ".join(verdict.diagnosis)
+    assert (f'"{MUSEUM[bug].title}"' in said) if bug else ("This is" not in said), said
+
+
+def test_every_hole_has_wrong_answers():
+    asked = {(number, hole.name) for number, holes in HOLES.items() for hole in holes}
+    assert set(WRONG) == asked
+    assert all(len(answers) >= 3 for answers in WRONG.values())
+    assert all(name in MUSEUM for holes in HOLES.values() for hole in holes for name in hole.named)
