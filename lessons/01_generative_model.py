@@ -192,7 +192,7 @@ check("all 256 images", p_images.sum(), 1)
 # Is it not a poor choice to let every $z$ come from the same round Gaussian? No: the network that
 # follows can bend it. One line of algebra is enough to make a ring:
 #
-# $$g(z) = \frac{z}{10} + \frac{z}{\|z\|}$$
+# $$g(z) = z/10 + z/\|z\|$$
 #
 # Predict first: where do points near $z = 0$ go? What becomes of the circle $\|z\| = 2$?
 
@@ -210,7 +210,7 @@ ring_radius = np.linalg.norm(ring, axis=1)
 claim("1.5", "g(z) = z/10 + z/|z| turns a Gaussian into a ring of radius 1 and a little")
 check("mean of r = |x|", estimate(ring_radius), 1 + sqrt(pi / 2) * STRETCH)
 check("mean of (r-1)^2", estimate((ring_radius - 1) ** 2), 2 * STRETCH**2)
-check_at_most("1, the smallest r", 1, ring_radius.min())
+check_at_most("1, smallest r drawn", 1, ring_radius.min())
 
 angle = np.linspace(0, 2 * pi, 200)
 unit_circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
