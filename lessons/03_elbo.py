@@ -72,16 +72,22 @@ say(f"One x from a linear-Gaussian model: log p(x) = {log_px:.6f} nats")
 # Predict first: which of the four terms needs no draws at all?
 
 # %%
-mean, cov = qs["close"]
-z = gaussian.sample(mean, cov, DRAWS, rng)  # (S, 2)
-log_q = gaussian.log_density(z, mean, cov)
+q = qs["close"]
+z = gaussian.sample(*q, DRAWS, rng)  # (S, 2)
+log_q = gaussian.log_density(z, *q)
 log_px_given_z = model.log_px_given_z(x, z)
 log_prior = gaussian.log_density(z, *prior)
 
+
+def mean_log_density(p, q):
+    """E_q log p(z) for Gaussians p and q, each a mean and a covariance: exact."""
+    return expectation(lambda z: log_density(z, *p), *q)
+
+
 claim("3.1", "The four terms, for the q that is close: exact = drawn")
-check("E_q log q(z)", -gaussian.entropy(cov), estimate(log_q))
-check("E_q log p(x|z)", model.expected_log_px_given_z(x, mean, cov), estimate(log_px_given_z))
-check("E_q log p(z)", expectation(lambda z: log_density(z, *prior), mean, cov), estimate(log_prior))
+check("E_q log q(z)", -gaussian.entropy(q[1]), estimate(log_q))
+check("E_q log p(x|z)", model.expected_log_px_given_z(x, *q), estimate(log_px_given_z))
+check("E_q log p(z)", mean_log_density(prior, q), estimate(log_prior))
 check("log p(x), at every z", log_px, log_px_given_z + log_prior - log_density(z, *posterior))
 
 # %% [markdown]
@@ -97,16 +103,15 @@ gap = {name: gaussian.kl(*q, *posterior) for name, q in qs.items()}
 
 claim("3.2", "KL(q || p(z|x))  =  E_q[log q(z) - log p(x|z) - log p(z) + log p(x)]")
 say("exactly")
-for name, (mean, cov) in qs.items():
-    mean_log_q = expectation(lambda z, q=(mean, cov): log_density(z, *q), mean, cov)
-    mean_log_prior = expectation(lambda z: log_density(z, *prior), mean, cov)
-    mean_log_px_given_z = model.expected_log_px_given_z(x, mean, cov)
-    check(name, gap[name], mean_log_q - mean_log_px_given_z - mean_log_prior + log_px)
+for name, q in qs.items():
+    mean_log_px_given_z = model.expected_log_px_given_z(x, *q)
+    first_and_third = mean_log_density(q, q) - mean_log_density(prior, q)
+    check(name, gap[name], first_and_third - mean_log_px_given_z + log_px)
 say()
 say("drawn")
-for name, (mean, cov) in qs.items():
-    z = gaussian.sample(mean, cov, DRAWS, rng)
-    log_q, log_prior = gaussian.log_density(z, mean, cov), gaussian.log_density(z, *prior)
+for name, q in qs.items():
+    z = gaussian.sample(*q, DRAWS, rng)
+    log_q, log_prior = gaussian.log_density(z, *q), gaussian.log_density(z, *prior)
     check(name, gap[name], estimate(log_q - model.log_px_given_z(x, z) - log_prior + log_px))
 
 # %% [markdown]
@@ -132,8 +137,8 @@ for name in qs:
     check(name, log_px - gap[name], elbo[name])
 say()
 say("E_q[log p(x|z)] drawn, as in training")
-for name, (mean, cov) in qs.items():
-    z = gaussian.sample(mean, cov, DRAWS, rng)
+for name, q in qs.items():
+    z = gaussian.sample(*q, DRAWS, rng)
     check(name, log_px - gap[name], estimate(model.log_px_given_z(x, z) - regulariser[name]))
 
 # %% [markdown]
@@ -176,11 +181,11 @@ random_covs = random_roots @ np.swapaxes(random_roots, 1, 2) + 0.01 * np.eye(2)
 random_elbos = model.expected_log_px_given_z(x, random_means, random_covs)
 random_elbos = random_elbos - gaussian.kl(random_means, random_covs, *prior)
 check_at_most("the best of 1000 random q", random_elbos.max(), log_px)
+check("the posterior: tight", elbo["the posterior"], log_px)
 
-mean, cov = qs["close"]
-z = gaussian.sample(mean, cov, DRAWS, rng)
-log_w = model.log_px_given_z(x, z) + gaussian.log_density(z, *prior)
-log_w = log_w - gaussian.log_density(z, mean, cov)
+q = qs["close"]
+z = gaussian.sample(*q, DRAWS, rng)
+log_w = model.log_px_given_z(x, z) + gaussian.log_density(z, *prior) - gaussian.log_density(z, *q)
 say()
 say("log inside the mean, and outside, for the q that is close")
 check("E_q[log w] = ELBO", elbo["close"], estimate(log_w))
@@ -283,21 +288,23 @@ x_test = data.binarize(np.asarray(digits.x_test, dtype=np.float64), rng)
 shown = {f"a {digits.y_test[n]}": n for n in range(5)}
 
 
-def log_px_given_plane(x, z):
-    """log p(x|z) for every row of x and of z: log sigmoid(a) = a - log(1 + exp(a))."""
-    logits = vae.decode(z)  # (G, 64)
-    return x @ logits.T - np.logaddexp(0, logits).sum(axis=1)  # (N, G)
+def log_joint(x, z):
+    """log p(x|z) + log p(z), for every row of x and of z: (N, 64), (G, 2) -> (N, G)"""
+    logits = vae.decode(z)
+    log_px_given_z = x @ logits.T - np.logaddexp(0, logits).sum(axis=1)
+    return log_px_given_z + log_density(z, *prior)
 
 
 plane, log_area = plane_grid(points_per_axis=100, half_width=6)
-log_prior = log_density(plane, np.zeros(2), np.eye(2))
-log_joint = log_px_given_plane(x_test, plane) + log_prior  # (N, G)
-log_px_test = log_integral(log_joint, log_area)  # (N,)
+log_joint_plane = log_joint(x_test, plane)  # (N, G)
+log_px_test = log_integral(log_joint_plane, log_area)  # (N,)
 
-finer, log_finer_area = plane_grid(points_per_axis=200, half_width=6)
-log_finer_joint = log_px_given_plane(x_test[:5], finer) + log_density(finer, np.zeros(2), np.eye(2))
+finer_plane, finer_log_area = plane_grid(points_per_axis=200, half_width=6)
+log_px_finer = log_integral(log_joint(x_test[:5], finer_plane), finer_log_area)
 
 claim("3.7", "log p(x) of five test digits: a grid on the plane = importance weights")
+say(f"after {EPOCHS} epochs, ELBO {history[-1]['elbo']:.2f} nats a digit of the training set")
+say()
 weighted = {}
 for name, n in shown.items():
     copies = np.repeat(x_test[n : n + 1], 20, axis=0)
@@ -305,7 +312,6 @@ for name, n in shown.items():
     check(name, log_px_test[n], weighted[name], decimals=4)
 say()
 say("a grid of 10,000 points = one of 40,000")
-log_px_finer = log_integral(log_finer_joint, log_finer_area)
 check("all five", log_px_test[:5], log_px_finer, tolerance=1e-6)
 
 # %% [markdown]
@@ -313,14 +319,18 @@ check("all five", log_px_test[:5], log_px_finer, tolerance=1e-6)
 #
 # Bayes' rule on the grid gives the posterior of each digit, and sums over the grid give both KLs.
 # On the right is what `fit` maximised.
+#
+# Predict first: this $q$ is no posterior, and the model is no Gaussian. Does the identity care?
 
 # %%
 mu, logvar = vae.encode(x_test)  # (N, 2)
-log_q = np.array([log_density(plane, mu[n], np.diag(np.exp(logvar[n]))) for n in range(len(mu))])
-q = np.exp(log_q + log_area)  # (N, G): the probability of each cell
-log_posterior = log_joint - log_px_test[:, None]
-gap_test = np.sum(q * (log_q - log_posterior), axis=1)
-regulariser_test = np.sum(q * (log_q - log_prior), axis=1)
+q_test = [(mu[n], np.diag(np.exp(logvar[n]))) for n in range(len(mu))]
+log_q_plane = np.array([log_density(plane, *q) for q in q_test])  # (N, G)
+log_posterior_plane = log_joint_plane - log_px_test[:, None]
+log_prior_plane = log_density(plane, *prior)
+share = np.exp(log_q_plane + log_area)  # of q in each cell of the grid
+gap_test = np.sum(share * (log_q_plane - log_posterior_plane), axis=1)
+regulariser_test = np.sum(share * (log_q_plane - log_prior_plane), axis=1)
 
 claim("3.8", "log p(x) - KL(q || p(z|x))  =  E_q[log p(x|z)] - KL(q || p(z)), on digits")
 drawn = {}
