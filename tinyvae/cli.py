@@ -134,7 +134,7 @@ def main(argv=None):
         return 128 + signal.SIGINT
     except (Refused, CheckpointError, data.DataError, OSError, MemoryError) as error:
         _say(f"tinyvae {name}: {_sentence(error)}")
-        if isinstance(error, OSError):  # it may have been stdout's, and would come again at exit
+        if isinstance(error, OSError) and not error.filename:  # stdout's: it would come again
             _close_stdout()
         return 2
 
@@ -169,6 +169,8 @@ def train_run(args):
     settings = DEFAULTS | given
     if settings["autoencoder"] and given.get("beta") is not None:
         raise Refused("an autoencoder has no KL that --beta could weigh; leave out one of them")
+    if out == "":
+        raise Refused("--out is empty; name a folder, or leave it out")
     if out is None:
         kind = "-autoencoder" if settings["autoencoder"] else ""
         out = f"runs/{Path(settings['dataset']).stem}-{settings['latent_dim']}d{kind}"
