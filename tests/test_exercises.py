@@ -1,19 +1,19 @@
-"""The exercises: solutions are right, holes are to do, wrong answers are found, with a small case."""
+"""The exercises: solutions are right, holes are to do, wrong answers show a small case."""
 
 import ast
 import doctest
 import importlib.util
 import json
-import os
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tinyvae import cli
 from tinyvae.classroom import exercises
 from tinyvae.classroom.bugs import MUSEUM
 from tinyvae.classroom.exercise_laws import HOLES, TITLES
+from tinyvae.classroom.subject import CannotRun
 
 FOLDER = Path(__file__).parents[1] / "lessons" / "exercises"
 PATHS = {int(path.name[:2]): path for path in sorted(FOLDER.glob("*.py"))}
@@ -100,6 +100,198 @@ def test_every_lesson_has_its_exercise():
     lessons = {path.name for path in FOLDER.parent.glob("[0-9][0-9]_*.py")}
     assert lessons <= {path.name for path in PATHS.values()}
     assert set(PATHS) == set(TITLES) == set(HOLES)
+
+
+# ---- bad manners ---------------------------------------------------------------------------------
+
+
+def told(number, **functions):
+    """What `tinyvae check FILE` finds in the holes of an exercise, with some functions in them"""
+    module = module_of(PATHS[number])
+    vars(module).update(functions)
+    return report_on(module)
+
+
+def lost(a):
+    raise ZeroDivisionError("on a bad day")
+
+
+def leaves(a):
+    raise SystemExit("enough")
+
+
+def eats(a):
+    return np.zeros(2**60)
+
+
+def remembers(a, seen=[]):  # noqa: B006
+    seen.append(a)
+    return float(len(seen))
+
+
+BAD_MANNERS = [
+    (lost, "it raised ZeroDivisionError: on a bad day (test_exercises.py, line "),
+    (leaves, "it raised SystemExit: enough (test_exercises.py, line "),
+    (eats, "it raised MemoryError: Unable to allocate 8.00 EiB"),
+    (lambda a: None, "it gave None: is a `return` missing?"),
+    (lambda a: "0.5", "it gave <U3 instead of real numbers"),
+    (lambda a, b: 0.0, "it raised TypeError: "),
+    (lambda a: a.fill(7) or 0.0, "it changes its argument a in place"),
+    (lambda a: np.array([a.mean()]), "result has shape (1,), where () is meant"),
+    (0.5, "There is no function log_mean_exp any more."),
+]
+
+
+@pytest.mark.parametrize(("f", "says"), BAD_MANNERS)
+def test_bad_manners_have_their_sentence(f, says):
+    report = told(2, log_mean_exp=f)
+    assert statuses(report) == {"log_mean_exp": "wrong", "log_density": "todo", "log_px": "todo"}
+    assert report.holes[0].says.startswith(says)
+    assert says in str(report)
+
+
+def test_answer_that_depends_on_earlier_calls_is_wrong():
+    assert statuses(told(2, log_mean_exp=remembers))["log_mean_exp"] == "wrong"
+
+
+def test_results_are_counted():
+    two = told(6, linear_backward=lambda dy, x, W: (dy @ W.T, x.T @ dy))
+    one = told(6, linear_backward=lambda dy, x, W: dy @ W.T)
+    assert "it gave 2 results, where 3 are meant: dx, dW, db" in str(two)
+    assert "it gave one result, where 3 are meant: dx, dW, db" in str(one)
+
+
+def test_one_function_can_be_asked_for():
+    assert statuses(report_on(module_of(SOLUTIONS[6]), "tanh")) == {"tanh": "right"}
+
+
+# ---- what a student sees -------------------------------------------------------------------------
+
+STUDENT = """\
+import numpy as np
+EXERCISE = 2
+def log_mean_exp(a):
+    raise NotImplementedError
+def log_density(z, mu, logvar):
+    return -0.5 * ((z - mu) ** 2 / np.exp(logvar) + np.log(2 * np.pi)).sum(axis=1)
+def log_px(log_px_given_z, z, mu, logvar):
+    zero = np.zeros_like(mu)
+    weight = log_density(z, zero, zero) - log_density(z, mu, logvar)
+    return log_mean_exp(log_px_given_z + weight)
+"""
+
+SEEN = """\
+Exercise 2: the intractable integral
+
+  todo   log_mean_exp
+  wrong  log_density   log N(z; mu, diag exp(logvar)), row by row
+  todo   log_px        needs log_mean_exp
+
+log_density breaks  log N(z; mu, diag exp(logvar)), row by row
+
+  given  z      = [[0]]
+         mu     = [0]
+         logvar = [1]
+  yours  log_p  = [-0.9189385]
+  true   log_p  = [-1.418939]
+
+  This is A33 "Gaussian log-density without its log sigma"
+      wrong  log N(x; mu, sigma^2) = -1/2 sum [ (x - mu)^2 / sigma^2 + log 2 pi ]
+      right  log N(x; mu, sigma^2) = -1/2 sum [ (x - mu)^2 / sigma^2 + log sigma^2 + log 2 pi ]
+      `tinyvae bugs normaliser-missing` tells more
+
+1 wrong, 2 to do.
+"""
+
+
+def student(tmp_path, source=STUDENT):
+    path = tmp_path / "homework.py"  # renamed: the line in it says which exercise it is
+    path.write_text(source, encoding="utf-8")
+    return path
+
+
+def check(capsys, *arguments):
+    """Exit status, stdout and stderr of `tinyvae check`"""
+    status = cli.main(["check", *map(str, arguments)])
+    return status, *capsys.readouterr()
+
+
+def test_command_prints_what_a_student_reads(tmp_path, capsys):
+    status, out, err = check(capsys, student(tmp_path, STUDENT + "print('hello')\n"))
+    assert (status, err) == (1, "")
+    assert out == SEEN + "Note: It printed to stdout, kept apart here; it begins: 'hello'\n"
+
+
+def test_hole_that_calls_a_wrong_one_points_there(tmp_path):
+    done = STUDENT.replace("raise NotImplementedError", "return np.log(np.mean(np.exp(a)))")
+    report = report_on(module_of(student(tmp_path, done)))
+    assert set(statuses(report).values()) == {"wrong"}
+    assert report.holes[2].note == "needs log_mean_exp and log_density, also wrong: see there first"
+    assert "log_px breaks" not in str(report), "its case would only tell the others' mistakes"
+
+
+def test_right_has_status_0_and_a_hole_has_status_1(capsys):
+    status, out, err = check(capsys, SOLUTIONS[7], "--json")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert (found["exercise"], found["right"]) == (7, True)
+    assert [hole["status"] for hole in found["holes"]] == ["right"] * 3
+    seen = check(capsys, f"{PATHS[7]}:loss")
+    assert seen == (1, "Exercise 7: training a VAE\n\n  todo   loss\n\n1 to do.\n", "")
+
+
+def test_numbers_that_json_does_not_know_are_strings(tmp_path, capsys):
+    source = STUDENT.replace("raise NotImplementedError", "return np.nan")
+    status, out, _ = check(capsys, f"{student(tmp_path, source)}:log_mean_exp", "--json")
+    assert status == 1
+    assert json.loads(out)["holes"][0]["rows"][0]["yours"] == "nan"
+
+
+# ---- the guard -----------------------------------------------------------------------------------
+
+GUARDED = {
+    "while True: pass": "homework.py, line 4: a call was not done after 1 seconds: an endless loop",
+    "__import__('os')._exit(0)": "a call ended the whole process with exit status 0",
+}
+
+
+@pytest.mark.parametrize("body", GUARDED)
+def test_guard_works_here_too(body, tmp_path, capsys):
+    path = student(tmp_path, STUDENT.replace("raise NotImplementedError", body))
+    status, out, err = check(capsys, path, "--timeout", "1" if "while" in body else "60")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert GUARDED[body] in err
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("", "mine.py is no exercise: it has no line such as EXERCISE = 4"),
+        ("EXERCISE = 9", "mine.py says EXERCISE = 9: there are 1 to 8"),
+        ("EXERCISE = [2]", "mine.py says EXERCISE = [2]: there are 1 to 8"),
+    ],
+)
+def test_file_that_is_no_exercise_is_refused(line, says, tmp_path):
+    module = module_of(student(tmp_path, STUDENT.replace("EXERCISE = 2", line)))
+    with pytest.raises(CannotRun) as refusal:
+        report_on(module)
+    assert says in str(refusal.value)
+
+
+def test_function_that_nobody_asked_for_is_refused():
+    with pytest.raises(CannotRun, match="exercise 2 does not ask for kl: log_mean_exp, log_dens"):
+        report_on(module_of(PATHS[2]), "kl")
+
+
+def test_file_that_cannot_be_run_is_refused(tmp_path, capsys):
+    for path, says in [
+        (tmp_path / "nowhere.py", "there is no file"),
+        (tmp_path, "is a folder"),
+        (student(tmp_path, "def f(:\n"), "homework.py, line 1: SyntaxError"),
+    ]:
+        status, out, err = check(capsys, path)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith("tinyvae check: ") and says in err
 
 
 # ---- wrong answers -------------------------------------------------------------------------------
@@ -224,8 +416,7 @@ WRONG = {
     (3, "gap"): [
         (lambda q, p_z, p_x: np.sum(q * np.log(q / p_z)), ""),
         (lambda q, p_z, p_x: np.sum(q * np.log(q / (p_z * p_x))), ""),
-        (lambda q, p_z, p_x: np.sum((p_z * p_x / (p_z @ p_x)) * np.log(p_z * p_x / (p_z @ p_x) / q)),
-         ""),
+        (lambda q, p_z, p_x: right[3].gap(p_z * p_x / (p_z @ p_x), q, np.ones(len(q))), ""),
     ],
     (4, "kl_to_standard_normal"): [
         (lambda mu, lv: 2 * kl(mu, lv), "half-missing"),

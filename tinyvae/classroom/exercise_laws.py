@@ -52,7 +52,7 @@ class Given:
 entries = cache(vectors)  # Hypothesis looks into each strategy once, and that takes its time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Law:
     """A formula, what holds it against a function, and what is given."""
 

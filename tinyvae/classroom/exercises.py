@@ -6,6 +6,7 @@ The line ``EXERCISE = 4`` in the file says which laws apply (`tinyvae.classroom.
 They are tried in a child process (`tinyvae.classroom.child`); `judge` tries a function right here.
 """
 
+import functools
 import inspect
 import json
 import sys
@@ -161,9 +162,7 @@ class _Asked:
         except NotImplementedError as error:
             self.waits_for.add(_innermost(error, path) or self.hole.name)
             raise Todo from None
-        except MemoryError:
-            raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise Wrong(f"it raised {describe(error, path)}") from None
         for i, (before, after) in enumerate(zip(arguments, copies, strict=True)):
             if np.shape(before) != np.shape(after) or np.any(before != after):
@@ -317,6 +316,7 @@ def _agree(hole, asked, theirs, seed):
     return True
 
 
+@functools.cache
 def _cases(law, seed):
     drawn = []
     _hypothesis(drawn.append, law.cases(LARGEST), seed, EXAMPLES, shrink=False)
@@ -394,10 +394,10 @@ def session(module, request, pulse):
     file = request["shown"]
     if exercise is None:
         raise CannotRun(
-            f"{file} is no exercise: the line EXERCISE = 4, or another number, is missing. "
-            f"If it is a KL: tinyvae check kl {file}"
+            f"{file} is no exercise: it has no line such as EXERCISE = 4. "
+            f"If it is a KL of your own: tinyvae check kl {file}"
         )
-    if exercise not in HOLES:
+    if not isinstance(exercise, int) or exercise not in HOLES:
         raise CannotRun(f"{file} says EXERCISE = {exercise!r}: there are 1 to {max(HOLES)}")
     wanted = request["function"]
     names = [hole.name for hole in HOLES[exercise]]
@@ -438,8 +438,7 @@ def run_file(path, function=None, *, seed=0, timeout=TIMEOUT):
         printed = getattr(answer, name).splitlines()
         if printed:
             report.notes.append(
-                f"It printed {len(printed)} lines to {name}, kept apart here; "
-                f"the first: {printed[0][:60]!r}"
+                f"It printed to {name}, kept apart here; it begins: {printed[0][:60]!r}"
             )
     return report
 
