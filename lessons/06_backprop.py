@@ -312,10 +312,13 @@ check("linear, two heads", (dh_mu + dh_logvar)[0, 0], dh)
 # %% [markdown]
 # ## Step 4: one call
 #
-# `VAE.loss_and_grads` is these pairs in this order; open `tinyvae/vae.py` and compare.
+# `VAE.loss_and_grads` is these pairs in this order; open `tinyvae/vae.py` and compare. There is one
+# short cut: `bernoulli.nll` and its backward need the same exponentials, so `nll_and_slope` computes
+# both in one go.
 
 # %%
-_, _, _, by_vae = vae.loss_and_grads(x, noise)
+vae_loss, _, _, by_vae = vae.loss_and_grads(x, noise)
+_, slope_in_one_go = bernoulli.nll_and_slope(logits, x)
 
 claim("6.5", "Scalar lines, pairs, VAE.loss_and_grads: one gradient")
 say(f"{'':14}{'scalars':>12}{'pairs':>12}{'VAE':>12}{'complex step':>15}")
@@ -333,6 +336,8 @@ def flat(grads):
     return np.concatenate([np.ravel(grads[name]) for name in vae.params])
 
 
+check("loss: scalars, VAE", loss, vae_loss)
+check("nll_and_slope", slope_in_one_go, dlogits)
 check("scalars, pairs", flat(by_scalars), flat(by_pairs))
 check("pairs, VAE", flat(by_pairs), flat(by_vae))
 check("VAE, complex step", flat(by_vae), flat(by_witness))

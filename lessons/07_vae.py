@@ -7,12 +7,13 @@
 # *sampler* gives $z = \mu + \sigma\epsilon$. The *decoder* gives the logits of $p(x|z)$. The loss
 # is the negative ELBO,
 #
-# $$\underbrace{-\log p(x|z)}_{\text{recon}} + \underbrace{D[q(z|x) \| p(z)]}_{\text{kl}}$$
+# $$-\log p(x|z) + D[q(z|x) \| p(z)]$$
 #
-# summed over pixels and latent dimensions, averaged over digits, in nats. Lesson 6 gave its
-# gradient. What is left is to run it: first on digits of 8 x 8 pixels, in seconds, then on 28 x 28,
-# in less than a minute. The latent space has two dimensions, so that we can look at it, and so that
-# $\log p(x)$ can be had by a sum over a fine grid, to hold the ELBO against.
+# The first term, *recon*, is summed over pixels, the second, *kl*, over latent dimensions. Both are
+# averaged over digits, in nats. Lesson 6 gave the gradient. What is left is to run it: first on
+# digits of 8 x 8 pixels, in seconds, then on 28 x 28, in less than a minute. The latent space has
+# two dimensions, so that we can look at it, and so that $\log p(x)$ can be had by a sum over a fine
+# grid, to hold the ELBO against.
 
 # %%
 import matplotlib.pyplot as plt
