@@ -313,7 +313,7 @@ check("linear, two heads", (dh_mu + dh_logvar)[0, 0], dh)
 # ## Step 4: one call
 #
 # `VAE.loss_and_grads` is these pairs in this order; open `tinyvae/vae.py` and compare. There is one
-# short cut: `bernoulli.nll` and its backward need the same exponentials, so `nll_and_slope` computes
+# short cut: `bernoulli.nll` and its backward need the same exponentials, so `nll_and_slope` gives
 # both in one go.
 
 # %%
