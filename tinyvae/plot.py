@@ -241,7 +241,8 @@ def _variety(x_hat, dataset):
     """How many different training images, and of how many labels, are the nearest to x_hat"""
     x = np.asarray(dataset.x_train[:NEIGHBOURS])
     nearest = np.argmin(_distances(x_hat, x), axis=1)
-    said = f"{len(np.unique(nearest))} different training images"
+    count = len(np.unique(nearest))
+    said = f"{count} different training images" if count > 1 else "one training image"
     if dataset.y_train is not None:
         y = dataset.y_train[:NEIGHBOURS]
         said += f",\nof {len(np.unique(y[nearest]))} of the {len(np.unique(y))} labels"
