@@ -24,6 +24,7 @@ from tinyvae.classroom.plain import ASCII, UNICODE, markdown, tex
         (r"\sum_{i=1}^n x_i", "∑_{i=1}^n x_i", "sum_{i=1}^n x_i"),
         (r"\mathrm{tr}(\Sigma)", "tr(Σ)", "tr(Sigma)"),
         (r"\left( x \right)", "( x )", "( x )"),
+        (r"\left. f \right|_0", "f |_0", "f |_0"),
         (r"\hat{x} \ne \bar x", "x_hat ≠ x_bar", "x_hat != x_bar"),
         (r"\sqrt{2\pi}", "sqrt(2π)", "sqrt(2 pi)"),
         (r"e^{-x/2}", "e^{-x/2}", "e^{-x/2}"),

@@ -151,6 +151,12 @@ def test_bad_request_is_one_sentence(command, sentence, shelf, capsys):
     assert (said.out, said.err) == ("", f"tinyvae lesson: {sentence}\n")
 
 
+def test_package_without_lessons_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(stepper, "find", dict)
+    assert lesson() == 2
+    assert capsys.readouterr().err == "tinyvae lesson: no lessons found next to the package\n"
+
+
 def test_word_for_a_number_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         lesson("three")
@@ -253,6 +259,12 @@ def test_quitting_is_success(lines, shelf, monkeypatch, capsys):
     typed(monkeypatch, *lines)
     assert lesson(7, "--step") == 0
     assert ("look at a variable" in capsys.readouterr().out) == ("?" in lines)
+
+
+def test_cell_that_exits_quits(shelf, monkeypatch):
+    shelf.write_text(LESSON.replace("TWO = 2", "raise SystemExit(3)"), encoding="utf-8")
+    typed(monkeypatch, "", "")
+    assert lesson(7, "--step") == 0
 
 
 def test_interrupt_ends_it(shelf, monkeypatch):
