@@ -338,7 +338,8 @@ def test_named_signature_is_taken_as_it_is():
         (lambda mu, logvar: 0, {"signature": "full"}, "does not take the 4 arguments"),
         (lambda mu, logvar: 0, {"signature": "half"}, "signature is full or"),
         (textbook, {"signature": "full", "std": True}, "not with full"),
-        (textbook, {"examples": 0}, "at least 1"),
+        (textbook, {"examples": 2}, "at least 3"),
+        ("kl", {}, "'kl' is a str, not a function"),
         (lambda mu, logvar: nothing, {}, "NameError"),  # noqa: F821
     ],
 )
@@ -398,7 +399,7 @@ GOOD = "import numpy as np\ndef kl(mu, logvar):\n" + KL
 def test_command_right(tmp_path):
     done = run(tmp_path, GOOD)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Right: all 15 laws hold" in done.stdout
+    assert "Right: all 16 laws hold" in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.py"]  # nothing is left behind
 
 

@@ -188,6 +188,6 @@ def test_infinite_and_missing_numbers_break_laws():
 
 def test_steps_have_the_length_that_is_said():
     pair = laws.Pair(np.array([1.0, 2.0]), 2 * np.eye(2), np.zeros(2), np.eye(2))
-    forth, back, expected = laws._steps(pair)
+    forth, back, expected = laws._steps(pair, 0.05)
     assert expected == pytest.approx(0.00125)
     assert 0.5 * (gaussian_kl(*forth) + gaussian_kl(*back)) == pytest.approx(expected, rel=0.01)

@@ -111,8 +111,8 @@ def check_kl(
     Returns a Report.  Raises CannotRun, a ValueError, with one sentence if f cannot be judged.
     """
     form = guess(f, signature, std)
-    if examples < 1:
-        raise CannotRun(f"examples must be at least 1, not {examples}")
+    if examples < 3:
+        raise CannotRun(f"examples must be at least 3, not {examples}: fewer prove nothing")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         subject = probe(f, form, before_each_call)
@@ -180,7 +180,8 @@ def _judge(subject, seed, examples):
 
 
 FIRST = ("one number", "same answer twice")  # where these fail, nothing else can be judged
-ONLY_BEYOND_1D = ("additive over blocks", "order of coordinates", "batch")
+EXTREME = ("finite", "many dimensions")
+ONLY_BEYOND_1D = ("additive over blocks", "order of coordinates", "batch", "many dimensions")
 
 
 def _diagnosis(subject, law, broken, seed):
@@ -195,11 +196,11 @@ def _diagnosis(subject, law, broken, seed):
     found = diagnosis.diagnose(subject, seed)
     if found:
         return found
-    if "it raised" in broken.says and law.name != "finite":
+    if "it raised" in broken.says and law.name not in EXTREME:
         return diagnosis.Diagnosis(("Where it gives an answer, the answer is right.",))
     if not law.values:
         return diagnosis.Diagnosis(("Its values are right: this is about its manners.",))
-    if law.name == "finite":
+    if law.name in EXTREME:
         named = diagnosis.museum_in_high_dimension(subject, broken.pair)
         right = "Its values are right on ordinary pairs."
         if named:

@@ -161,6 +161,8 @@ def guess(f, signature=None, std=False):
 
     Raises CannotRun with one sentence if the names leave a choice that only the user can make.
     """
+    if not callable(f):
+        raise CannotRun(f"{f!r} is a {type(f).__name__}, not a function")
     name = getattr(f, "__name__", "the function")
     try:
         parameters = list(inspect.signature(f).parameters.values())
