@@ -121,7 +121,7 @@ def leaves(a):
 
 
 def eats(a):
-    return np.zeros(2**60)
+    return np.zeros(2**57)
 
 
 def remembers(a, seen=[]):  # noqa: B006
@@ -132,7 +132,7 @@ def remembers(a, seen=[]):  # noqa: B006
 BAD_MANNERS = [
     (lost, "it raised ZeroDivisionError: on a bad day (test_exercises.py, line "),
     (leaves, "it raised SystemExit: enough (test_exercises.py, line "),
-    (eats, "it raised MemoryError: Unable to allocate 8.00 EiB"),
+    (eats, "it raised MemoryError: Unable to allocate 1.00 EiB"),
     (lambda a: None, "it gave None: is a `return` missing?"),
     (lambda a: "0.5", "it gave <U3 instead of real numbers"),
     (lambda a, b: 0.0, "it raised TypeError: "),
@@ -292,6 +292,20 @@ def test_file_that_cannot_be_run_is_refused(tmp_path, capsys):
         status, out, err = check(capsys, path)
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert err.startswith("tinyvae check: ") and says in err
+
+
+@pytest.mark.parametrize("option", ["--seed=-1", "--timeout=0", "--timeout=-1", "--timeout=nan"])
+def test_option_that_makes_no_sense_is_refused(option, capsys):
+    status, out, err = check(capsys, PATHS[1], option)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "must be" in err and option.split("=")[1] in err
+
+
+def test_slow_function_is_still_tried_in_all_sizes(monkeypatch):
+    """Time is short for the search of the smallest case only, not for finding one."""
+    monkeypatch.setattr(exercises, "SHRINKING", 0.0)
+    verdict = exercises.judge(HOLES[3][0], lambda a, x: nll(a, x) / a.shape[1])  # right for D = 1
+    assert verdict.status == "wrong"
 
 
 # ---- wrong answers -------------------------------------------------------------------------------
@@ -572,3 +586,56 @@ def test_every_hole_has_wrong_answers():
     assert set(WRONG) == asked
     assert all(len(answers) >= 3 for answers in WRONG.values())
     assert all(name in MUSEUM for holes in HOLES.values() for hole in holes for name in hole.named)
+
+
+# ---- other right answers -------------------------------------------------------------------------
+
+
+def kl_by_cholesky(mean_q, cov_q, mean_p, cov_p):
+    root_q, root_p = np.linalg.cholesky(cov_q), np.linalg.cholesky(cov_p)
+    ratio = np.linalg.solve(root_p, root_q)
+    d = np.linalg.solve(root_p, mean_q - mean_p)
+    logs = np.log(np.diag(root_p)).sum() - np.log(np.diag(root_q)).sum()
+    return 0.5 * ((ratio**2).sum() + d @ d - len(d)) + logs
+
+
+def nll_by_pixel(logits, x):
+    """Python's own numbers, in a list"""
+    pixel = [[max(a, 0) - t * a + np.log1p(np.exp(-abs(a))) for a, t in zip(*row, strict=True)]
+             for row in zip(logits.tolist(), x.tolist(), strict=True)]  # fmt: skip
+    return [sum(row) for row in pixel]
+
+
+def linear_backward_by_example(dy, x, W):
+    dW = sum(np.outer(x_n, dy_n) for x_n, dy_n in zip(x, dy, strict=True))
+    return [np.array([W @ row for row in dy]), dW, sum(dy)]
+
+
+# fmt: off
+OTHERS = {
+    (1, "ring"): lambda z: z * (0.1 + 1 / np.hypot(z[:, 0], z[:, 1]))[:, None],
+    (2, "log_mean_exp"): lambda a: np.logaddexp.reduce(a) - np.log(len(a)),
+    (3, "recon"): nll_by_pixel,
+    (3, "kl"): lambda mu, logvar: (
+        (mu**2 + np.expm1(logvar) - logvar) / 2).sum(axis=1).astype(np.float32),
+    (3, "gap"): lambda q, p_z, p_x: (
+        np.log(p_z @ p_x) - np.sum(q * np.log(p_x)) + np.sum(q * np.log(q / p_z))),
+    (4, "kl"): kl_by_cholesky,
+    (5, "reparameterize"): lambda mu, logvar, eps: mu + np.sqrt(np.exp(logvar)) * eps,
+    (6, "linear_backward"): linear_backward_by_example,
+    (6, "nll_backward"): lambda dnll, logits, x: dnll[:, None] * (
+        0.5 + 0.5 * np.tanh(logits / 2) - x),
+    (7, "loss"): lambda recon, kl, beta: float(recon.mean() + beta * kl.mean()),
+    (8, "aggregate_moments"): lambda mu, logvar: (
+        mu.mean(axis=0),
+        mu.T @ mu / len(mu) - np.outer(mu.mean(axis=0), mu.mean(axis=0))
+        + np.diag(np.exp(logvar).mean(axis=0))),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(("number", "name"), OTHERS)
+def test_other_right_answer_is_right(number, name):
+    hole = next(hole for hole in HOLES[number] if hole.name == name)
+    verdict = exercises.judge(hole, OTHERS[number, name])
+    assert verdict.status == "right", verdict

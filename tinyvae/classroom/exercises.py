@@ -242,10 +242,11 @@ def hold(law, asked, given):
 
 def smallest(law, asked, seed):
     """The smallest case that breaks the law, as Wrong; None if there is none."""
-    ends = time.thread_time() + SHRINKING
+    ends = np.inf  # once a case is found, the search for a smaller one takes its time
     known = {}  # Hypothesis asks again, and must hear the same
 
     def attempt(given):
+        nonlocal ends
         key = repr([np.asarray(value).tolist() for value in given.values()])
         if key not in known:
             known[key] = None
@@ -256,6 +257,7 @@ def smallest(law, asked, seed):
                 except Wrong as wrong:
                     wrong.given = asked.given(given)
                     known[key] = wrong
+                    ends = min(ends, time.thread_time() + SHRINKING)
                 except Todo:
                     pass
         if known[key]:
@@ -431,6 +433,10 @@ def _mentioned(code):
 
 def run_file(path, function=None, *, seed=0, timeout=TIMEOUT):
     """The Report on a file, from a child process.  CannotRun with one sentence if there is none."""
+    if seed < 0:
+        raise CannotRun(f"the seed must be 0 or more, not {seed}")
+    if not timeout > 0:
+        raise CannotRun(f"the timeout must be more than 0 seconds, not {timeout:g}")
     request = {"seed": seed, "function": function, "shown": str(path)}
     answer = child.run(path, "tinyvae.classroom.exercises:session", request, timeout=timeout)
     report = Report.from_dict(answer.value)
