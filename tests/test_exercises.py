@@ -4,6 +4,7 @@ import ast
 import doctest
 import importlib.util
 import json
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,18 @@ def test_numbers_that_json_does_not_know_are_strings(tmp_path, capsys):
     assert json.loads(out)["holes"][0]["rows"][0]["yours"] == "nan"
 
 
+def test_page_shows_what_is_printed():
+    page = (FOLDER.parents[1] / "docs" / "exercises.md").read_text(encoding="utf-8")
+    assert textwrap.indent(str(told(5, reparameterize=std_is_exp_logvar)), "    ") in page
+    for number, holes in HOLES.items():
+        names = ", ".join(f"`{hole.name}`" for hole in holes)
+        assert f"| `{PATHS[number].name}` | {names} |" in page
+
+
+def std_is_exp_logvar(mu, logvar, eps):
+    return mu + np.exp(logvar) * eps
+
+
 # ---- the guard -----------------------------------------------------------------------------------
 
 GUARDED = {
@@ -452,7 +465,7 @@ WRONG = {
         (lambda *pair: np.array([right[4].kl(*pair)]), ""),
     ],
     (5, "reparameterize"): [
-        (lambda mu, lv, eps: mu + np.exp(lv) * eps, "std-is-exp-logvar"),
+        (std_is_exp_logvar, "std-is-exp-logvar"),
         (lambda mu, lv, eps: mu + 0.1 * np.exp(lv / 2) * eps, "noise-too-small"),
         (lambda mu, lv, eps: mu + lv * eps, ""),
         (lambda mu, lv, eps: mu, ""),
@@ -586,6 +599,16 @@ def test_every_hole_has_wrong_answers():
     assert set(WRONG) == asked
     assert all(len(answers) >= 3 for answers in WRONG.values())
     assert all(name in MUSEUM for holes in HOLES.values() for hole in holes for name in hole.named)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "name"), WRONG)
+def test_every_law_is_broken_by_a_wrong_answer(number, name):
+    hole = next(hole for hole in HOLES[number] if hole.name == name)
+    with np.errstate(all="ignore"):
+        for law in hole.laws:
+            answers = [exercises._Asked(f, hole) for f, _ in WRONG[number, name]]
+            assert any(exercises.smallest(law, f, seed=0) for f in answers), law.formula
 
 
 # ---- other right answers -------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from tinyvae.classroom.subject import CannotRun, NotNumbers, as_array, describe
 EXAMPLES = 10  # cases a law, in one dimension, in up to two, and in up to three
 KL_EXAMPLES = 10
 LARGEST = 3
-MOST_SHOWN = 100  # numbers
+MOST_SHOWN = 12  # numbers
 
 
 @dataclass
