@@ -2,7 +2,7 @@
 
 A law is a generator: it calls the function and yields rows (of what, what it gave, what is true).
 
-    @ring.law("|x| = 1 + |z| / 10", z=points)
+    @ring.law("|x| = 1 + |z| / 10", z=nonzero("N 2"))
     def _(f, z):
         yield "|x|", length(f(z)), 1 + length(z) / 10
 
@@ -45,11 +45,11 @@ class Given:
 
     def draw(self, draw, sizes):
         shape = [sizes.get(size) or int(size) for size in self.shape.split()]
-        drawn = draw(entries(math.prod(shape), self.entries))
+        drawn = draw(strategy(math.prod(shape), self.entries))
         return self.then(drawn.reshape(shape)) if shape else float(drawn[0])
 
 
-entries = cache(vectors)  # Hypothesis looks into each strategy once, and that takes its time
+strategy = cache(vectors)  # Hypothesis looks into each strategy once, and that takes its time
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,7 @@ def hole(exercise, name, gives, **more):
 
 
 class Shape(Exception):
-    """A result has another shape than it should, or there are more or fewer of them."""
+    """A result has another shape than it should."""
 
 
 def shaped(name, array, shape):
