@@ -54,12 +54,17 @@ def test_train_prints_a_line_an_epoch_and_the_result(capsys, cwd):
     status, out, err = run(capsys, "train", "digits", *TINY, "--epochs", 3)
     *lines, result, where = out.splitlines()
     assert (status, err, len(lines)) == (0, "", 3)
-    last = checkpoint.load_run("runs/digits-2d").history[-1]
-    assert lines[-1] == train.line(last)
-    assert result == (
-        f"test loss {-last['test_elbo']:.3f} nats = recon {last['test_recon']:.3f} "
-        f"+ kl {last['test_kl']:.3f}"
+    run_ = checkpoint.load_run("runs/digits-2d")
+    assert lines[-1] == train.line(run_.history[-1])
+    said = re.fullmatch(
+        r"test loss ([\d.]+) nats = recon ([\d.]+) \+ kl ([\d.]+), in 34 draws of 297 images",
+        result,
     )
+    loss, recon, kl = map(float, said.groups())
+    assert loss == pytest.approx(recon + kl, abs=0.0011)
+    rng, x = np.random.default_rng(99), data.load("digits").x_test
+    draws = [sum(train.mean_loss(run_.model, x, rng)) for _ in range(34)]
+    assert loss == pytest.approx(np.mean(draws), abs=5 * np.std(draws) * np.sqrt(2 / 34))
     assert where == "saved in runs/digits-2d; see: tinyvae plot runs/digits-2d"
     assert set(os.listdir("runs/digits-2d")) == {
         ".lock", "checkpoint.npz", "config.json", "history.csv",

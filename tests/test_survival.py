@@ -91,15 +91,36 @@ def test_stopped_it_saves_and_says_how_to_go_on(signum, status, save_every, undi
     assert kill.contents(folder) == undisturbed(min(save_every, 4))[0]
 
 
-def test_a_second_ctrl_c_does_not_stop_the_saving(tmp_path):
+def test_more_ctrl_c_does_not_stop_the_saving(tmp_path):
+    """One every millisecond, until it is over: the first one saves, the others change nothing."""
     process = started("train", *kill.OPTIONS, "--epochs", "100000", "--save-every", "100000",
                       "--out", tmp_path / "run")  # fmt: skip
-    for _ in range(20):
-        process.send_signal(signal.SIGINT)
+    sent = 0
+    while process.poll() is None and sent < 10_000:
+        process.send_signal(signal.SIGINT if sent < 20 else 0)
+        sent += 1
+        time.sleep(0.001)
     _, errors = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode in (130, -signal.SIGINT)  # it may still come when all is said
+    assert "stopped by SIGINT after epoch" in errors
     assert "Traceback" not in errors
     assert len(checkpoint.load_run(tmp_path / "run").history) >= 3
+
+
+def test_a_signal_that_python_drops_is_not_lost(tmp_path, capsys, monkeypatch):
+    """What a handler raises inside a finaliser is printed and forgotten."""
+    calls = []
+
+    def printing(row):
+        calls.append(row)
+        if len(calls) == 2:
+            with pytest.raises(cli.Stopped):
+                signal.raise_signal(signal.SIGINT)
+
+    printing.close = lambda: None
+    monkeypatch.setattr(cli.train, "printer", lambda *args, **options: printing)
+    assert cli.main([*SMALL, "--epochs", "9", "--out", str(tmp_path / "run")]) == 130
+    assert "stopped by SIGINT after epoch 2" in capsys.readouterr().err
 
 
 def test_a_reader_that_goes_away(undisturbed, tmp_path):
@@ -244,18 +265,9 @@ def test_a_learning_rate_that_explodes(tmp_path, capsys):
 X = np.random.default_rng(0).random((20, 6), dtype=np.float32)
 
 
-@pytest.mark.parametrize(
-    "poison, said",
-    [
-        (np.nan, r"step \d+: recon in 1 of 4 images and kl in 1 of 4 images and the gradient of "
-                 r"[\w.]+ not finite \(x\[13\] first\)"),
-        (np.inf, r"step \d+: .* not finite \(x\[13\] first\)"),
-        (np.float32(1e38), r"step \d+: the gradient of [\w.]+ not finite"),
-    ],
-)  # fmt: skip
-def test_one_poisoned_image_is_named_and_harms_nothing(poison, said):
+def test_one_poisoned_image_is_named_and_harms_nothing():
     x = X.copy()
-    x[13, 2] = poison
+    x[13, 2] = np.nan
     rng = np.random.default_rng(0)
     vae, before = VAE.create(6, (4,), 2, rng=rng), []
     step = vae.loss_and_grads
@@ -265,11 +277,32 @@ def test_one_poisoned_image_is_named_and_harms_nothing(poison, said):
         return step(*args)
 
     vae.loss_and_grads = remembering
+    said = (
+        r"step 3: recon in 1 of 4 images and kl in 1 of 4 images and the gradient of "
+        r"[\w.]+ not finite \(x\[13\] first\); try a smaller learning rate, and look at the"
+    )
     with pytest.raises(TrainingError, match=said):
         fit(vae, x, epochs=1, batch_size=4, rng=rng, binarize=False, report=silent)
     for name, p in vae.params.items():
         assert np.array_equal(p, before[-1][name])
         assert np.isfinite(p).all()
+
+
+@pytest.mark.parametrize("number", [np.nan, -np.inf, 1e30])
+def test_a_gradient_that_is_not_finite_is_named_though_the_loss_is(number):
+    rng = np.random.default_rng(0)
+    vae = VAE.create(6, (4,), 2, rng=rng)
+    step = vae.loss_and_grads
+
+    def spoilt(*args):
+        loss, recon, kl, grads = step(*args)
+        grads["mu.W"][1, 1] = number  # the square of 1e30 is more than a float32 holds
+        return loss, recon, kl, grads
+
+    vae.loss_and_grads, before = spoilt, {name: p.copy() for name, p in vae.params.items()}
+    with pytest.raises(TrainingError, match=r"step 1: the gradient of mu\.W not finite; try"):
+        fit(vae, X, epochs=1, rng=rng, report=silent)
+    assert all(np.array_equal(p, before[name]) for name, p in vae.params.items())
 
 
 def test_a_test_set_that_is_not_finite():
