@@ -86,6 +86,18 @@ PLANTED = {
         "summed-over-batch": "6.6",
         "one-noise-for-both-latents": "6.6",
     },
+    "07_vae": {
+        "mean-over-pixels": "7.1",
+        "kl-subtracted": "7.2",
+        "gradient-blocked": "7.2",
+        "std-is-exp-logvar": "7.3",
+        "posterior-at-generation": "7.8",
+    },
+    "08_autoencoder": {
+        "mean-over-pixels": "8.1",
+        "gradient-blocked": "8.1",
+        "posterior-at-generation": "8.6",
+    },
 }
 
 CLAIM = re.compile(r"^  (\d+\.\d+)  \S", re.MULTILINE)
