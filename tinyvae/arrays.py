@@ -1,4 +1,10 @@
-"""What the mathematics asks of its arguments, before NumPy would broadcast a mistake away."""
+"""What the package asks of its arguments, before NumPy would broadcast a mistake away.
+
+Each function raises ValueError, in one sentence that names the argument and says what it was.
+"""
+
+import math
+from functools import wraps
 
 import numpy as np
 
@@ -12,12 +18,24 @@ def floats(**arguments):
     """
     arrays = []
     for name, value in arguments.items():
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except ValueError:  # a list of rows that differ in length
+            raise ValueError(f"{name} must be an array: its rows differ in shape") from None
         if array.dtype.kind not in "biufc":
             raise ValueError(f"{name} must hold numbers, not {array.dtype}")
         if array.dtype.kind in "biu":
             array = array.astype(np.float64)
         arrays.append(array.astype(np.float32) if array.dtype == np.float16 else array)
+    return arrays
+
+
+def reals(**arguments):
+    """`floats` that are not complex, for what is not analytic: maxima, Cholesky factors."""
+    arrays = floats(**arguments)
+    for name, array in zip(arguments, arrays, strict=True):
+        if array.dtype.kind == "c":
+            raise ValueError(f"{name} must hold real numbers, not {array.dtype}")
     return arrays
 
 
@@ -45,3 +63,85 @@ def ends_with(shape, **arguments):
             raise ValueError(
                 f"{name} has shape {np.shape(array)}; it must be, or end with, {shape}"
             )
+
+
+def exactly(shape, **arguments):
+    """Raise ValueError unless every argument has this shape."""
+    for name, array in arguments.items():
+        if np.shape(array) != tuple(shape):
+            raise ValueError(f"{name} has shape {np.shape(array)}; it must be {tuple(shape)}")
+
+
+def same_rows(**arguments):
+    """Raise ValueError unless all are matrices with one number of rows, the batch."""
+    shapes = {name: np.shape(array) for name, array in arguments.items()}
+    matrices = all(len(shape) == 2 for shape in shapes.values())
+    if not matrices or len({shape[0] for shape in shapes.values()}) > 1:
+        said = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"each must be a matrix, with one row per example: {said}")
+
+
+def images(**arguments):
+    """Raise ValueError unless each is an array (N, D) of float32 or float64, and not empty."""
+    for name, x in arguments.items():
+        held, shape = getattr(x, "dtype", type(x).__name__), np.shape(x)
+        if held not in (np.float32, np.float64) or len(shape) != 2 or 0 in shape:
+            raise ValueError(
+                f"{name} must be an array (N, D) of float32 or float64, not empty; "
+                f"it is {held} of shape {shape}"
+            )
+
+
+def within(low, high, **arguments):
+    """Raise ValueError unless all elements are in [low, high].  NaN passes: it is found later."""
+    for name, array in arguments.items():
+        least, most = np.min(array, initial=high), np.max(array, initial=low)
+        if least < low or most > high:
+            raise ValueError(
+                f"{name} must be in [{low}, {high}], and goes from {least:g} to {most:g}; scale it"
+            )
+
+
+def binary(**arguments):
+    """Raise ValueError unless all elements are 0 or 1: the Bernoulli likelihood is of these."""
+    for name, x in arguments.items():
+        grey = (x != 0) & (x != 1)
+        if grey.any():
+            raise ValueError(
+                f"{name} must be black and white, 0 or 1, for a likelihood, and it holds "
+                f"{x[grey][0]:g}; draw its pixels with data.binarize"
+            )
+
+
+def whole(least, **arguments):
+    """Raise ValueError unless each is a whole number, and at least that."""
+    for name, n in arguments.items():
+        if not isinstance(n, int | np.integer) or n < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, not {n!r}")
+
+
+def number(least, below=math.inf, **arguments):
+    """Raise ValueError unless each is a single number in [least, below)."""
+    for name, value in arguments.items():
+        single = isinstance(value, int | float | np.integer | np.floating)
+        if not single or not least <= value < below:
+            raise ValueError(f"{name} must be a number in [{least}, {below}), not {value!r}")
+
+
+def generator(rng):
+    """Raise ValueError unless rng is what all random numbers come from."""
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError(
+            f"rng must be a np.random.Generator, such as np.random.default_rng(0), not {rng!r}"
+        )
+
+
+def quietly(function):
+    """Let overflow and NaN pass without a warning: callers look at the numbers instead."""
+
+    @wraps(function)
+    def quiet(*arguments, **options):
+        with np.errstate(over="ignore", invalid="ignore"):
+            return function(*arguments, **options)
+
+    return quiet

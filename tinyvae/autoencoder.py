@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinyvae import bernoulli
+from tinyvae.arrays import quietly
 from tinyvae.layers import sigmoid
 from tinyvae.network import EncoderDecoder
 
@@ -20,6 +21,7 @@ class Autoencoder(EncoderDecoder):
         """x (B, D)  ->  z (B, Z), the code"""
         return self.head("z", self.encoder_layers(x)[-1])
 
+    @quietly
     def loss(self, x, eps=None, beta=1.0):
         """recon (B,) = -log p(x | z = code) in nats, and kl (B,) = 0.
 
@@ -28,6 +30,7 @@ class Autoencoder(EncoderDecoder):
         recon = bernoulli.nll(self.decode(self.encode(x)), x)
         return recon, np.zeros_like(recon)
 
+    @quietly
     def loss_and_grads(self, x, eps=None, beta=1.0, wrt_x=False):
         """loss = mean(recon) in nats, recon (B,), kl (B,) = 0, grads as `VAE.loss_and_grads`."""
         # fmt: off

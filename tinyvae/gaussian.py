@@ -4,13 +4,15 @@ Everything is in nats.  The last axis holds the k dimensions and is summed over;
 broadcast.  A Gaussian is given by its mean and covariance or, where the covariance is diagonal, by
 ``mu`` and ``logvar`` = log sigma^2.
 
-Nothing is clamped.  Where exp(logvar) overflows the dtype, or logvar is infinite, the KL is inf,
-never NaN, and its gradient has the same infinities; training stops there with a message.
+Nothing is clamped.  Where exp(logvar) overflows its dtype (logvar above 88.7 in float32, 709.7 in
+float64), or logvar is infinite, the KL is inf, never NaN.  Its gradient is that of the formula: inf
+for an overflow, and -1/2 at logvar = -inf.  A z that overflows is infinite, or NaN where eps is 0.
+NumPy's warnings of all this are silenced: training looks at the numbers of every step, and stops.
 """
 
 import numpy as np
 
-from tinyvae.arrays import ends_with, floats, same_length
+from tinyvae.arrays import ends_with, exactly, floats, generator, reals, same_length, whole
 
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -24,7 +26,8 @@ def kl(mean_q, cov_q, mean_p, cov_p):
     With v_i the eigenvalues of cov_p^-1 cov_q the first three terms are sum_i (v_i - 1) - log v_i,
     each of them >= 0.  Where all v_i are near 1 they come from cov_q - cov_p, whitened, so that
     nearly equal Gaussians keep their digits; elsewhere from the Cholesky factors.
-    The relative error is below 50 eps cond(cov_p).  Exactly 0.0 for q = p, never negative.
+    The relative error is below 50 eps cond(cov_p).  Exactly 0.0 for q = p, never negative; inf,
+    or NumPy's LinAlgError, where it overflows.
 
     mean (..., k), cov (..., k, k)  ->  (...)
 
@@ -40,15 +43,16 @@ def kl(mean_q, cov_q, mean_p, cov_p):
     rows = {"rows of cov_q": cov_q[..., 0], "rows of cov_p": cov_p[..., 0]}
     same_length(mean_q=mean_q, mean_p=mean_p, **rows)
     whiten = np.linalg.solve  # whiten(root_p, A) = root_p^-1 A, where root_p root_p' = cov_p
-    delta = whiten(root_p, (mean_q - mean_p)[..., None])[..., 0]
-    half = whiten(root_p, cov_q - cov_p)
-    near = np.linalg.eigvalsh(whiten(root_p, np.swapaxes(half, -1, -2)))  # v - 1, by difference
-    std = np.linalg.svd(whiten(root_p, root_q), compute_uv=False)  # sqrt(v), by ratio
-    close = np.abs(near).max(axis=-1, keepdims=True) <= 0.5
-    x = np.where(close, near, (std - 1) * (std + 1))
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        delta = whiten(root_p, (mean_q - mean_p)[..., None])[..., 0]
+        half = whiten(root_p, cov_q - cov_p)
+        near = np.linalg.eigvalsh(whiten(root_p, np.swapaxes(half, -1, -2)))  # v - 1, by difference
+        std = np.linalg.svd(whiten(root_p, root_q), compute_uv=False)  # sqrt(v), by ratio
+        close = np.abs(near).max(axis=-1, keepdims=True) <= 0.5
+        x = np.where(close, near, (std - 1) * (std + 1))
         log_v = np.where(close, np.log1p(np.where(close, near, 0)), 2 * np.log(std))
-    return 0.5 * (_minus_log1p(x, log_v).sum(axis=-1) + (delta * delta).sum(axis=-1))
+        twice = _minus_log1p(x, log_v).sum(axis=-1) + (delta * delta).sum(axis=-1)
+    return 0.5 * np.nan_to_num(twice, nan=np.inf, posinf=np.inf)  # inf - inf on the way to inf
 
 
 def kl_diagonal(mu_q, logvar_q, mu_p, logvar_p):
@@ -57,7 +61,7 @@ def kl_diagonal(mu_q, logvar_q, mu_p, logvar_p):
         1/2 sum [ exp(d) - 1 - d + (mu_q - mu_p)^2 exp(-logvar_p) ],    d = logvar_q - logvar_p
 
     Relative error below 1e-14 (float32: 1e-6), for nearly equal Gaussians too.  Exactly 0.0 for
-    q = p, never negative, inf where twice the true value overflows.
+    q = p, never negative, inf where twice the true value overflows.  The means must be finite.
 
     all (..., k)  ->  (...).    Raises ValueError where the shapes do not fit.
     """
@@ -85,7 +89,7 @@ def kl_to_standard_normal(mu, logvar):
     >>> kl_to_standard_normal(np.array([[3.0, 4.0]]), np.zeros((1, 2)))
     array([12.5])
 
-    Raises ValueError where the shapes differ.
+    Raises ValueError where the shapes do not fit.
     """
     mu, logvar = floats(mu=mu, logvar=logvar)
     same_length(mu=mu, logvar=logvar)
@@ -97,8 +101,9 @@ def kl_to_standard_normal_backward(dkl, mu, logvar):
     """dkl (B,)  ->  dmu (B, Z), dlogvar (B, Z)"""
     # forward:  kl = 1/2 sum [mu^2 + exp(logvar) - 1 - logvar]
     dkl, mu, logvar = floats(dkl=dkl, mu=mu, logvar=logvar)
-    ends_with(mu.shape[:-1], dkl=dkl)
-    with np.errstate(over="ignore"):
+    exactly(mu.shape, logvar=logvar)
+    exactly(mu.shape[:-1], dkl=dkl)
+    with np.errstate(over="ignore", invalid="ignore"):
         return dkl[..., None] * mu, dkl[..., None] * (0.5 * np.expm1(logvar))
 
 
@@ -117,16 +122,17 @@ def reparameterize(mu, logvar, eps):
     """
     mu, logvar, eps = floats(mu=mu, logvar=logvar, eps=eps)
     ends_with(mu.shape, logvar=logvar, eps=eps)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         return mu + np.exp(0.5 * logvar) * eps  # logvar = log sigma^2, so sigma = exp(logvar / 2)
 
 
 def reparameterize_backward(dz, logvar, eps):
-    """dz (B, Z)  ->  dmu (B, Z), dlogvar (B, Z)"""
+    """dz (B, Z)  ->  dmu (B, Z), dlogvar (B, Z);  for eps (S, B, Z) those of each draw, as dz"""
     # forward:  z = mu + exp(logvar / 2) * eps
     dz, logvar, eps = floats(dz=dz, logvar=logvar, eps=eps)
-    ends_with(logvar.shape, dz=dz, eps=eps)
-    with np.errstate(over="ignore"):
+    ends_with(logvar.shape, eps=eps)
+    exactly(eps.shape, dz=dz)
+    with np.errstate(over="ignore", invalid="ignore"):
         return dz, dz * eps * (0.5 * np.exp(0.5 * logvar))
 
 
@@ -137,19 +143,24 @@ def log_density(x, mean, cov):
 
     x, mean (..., k), cov (..., k, k)  ->  (...).    Raises ValueError as `kl` does.
     """
-    (x,) = floats(x=x)
-    mean, _, root = _gaussian("", mean, cov)
-    same_length(x=x, mean=mean)
-    delta = np.linalg.solve(root, (x - mean)[..., None])[..., 0]
-    return -0.5 * ((delta * delta).sum(axis=-1) + x.shape[-1] * _LOG_2PI) - _log_det(root)
+    (x,) = reals(x=x)
+    mean, cov, root = _gaussian("", mean, cov)
+    same_length(**{"x": x, "mean": mean, "rows of cov": cov[..., 0]})
+    with np.errstate(over="ignore", invalid="ignore"):
+        delta = np.linalg.solve(root, (x - mean)[..., None])[..., 0]
+        return -0.5 * ((delta * delta).sum(axis=-1) + x.shape[-1] * _LOG_2PI) - _log_det(root)
 
 
 def log_density_diagonal(x, mu, logvar):
-    """log N(x; mu, diag exp(logvar)) in nats.    all (..., k)  ->  (...)"""
+    """log N(x; mu, diag exp(logvar)) in nats.    all (..., k)  ->  (...)
+
+    -inf where the density underflows.  At logvar = -inf there is none: inf at x = mu, else NaN.
+    """
     x, mu, logvar = floats(x=x, mu=mu, logvar=logvar)
     same_length(x=x, mu=mu, logvar=logvar)
-    delta = (x - mu) * np.exp(-0.5 * logvar)
-    return -0.5 * (delta * delta + logvar + _LOG_2PI).sum(axis=-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        delta = np.where(x == mu, 0, (x - mu) * np.exp(-0.5 * logvar))
+        return -0.5 * (delta * delta + logvar + _LOG_2PI).sum(axis=-1)
 
 
 def entropy(cov):
@@ -157,7 +168,7 @@ def entropy(cov):
 
     cov (..., k, k)  ->  (...).    Raises ValueError as `kl` does.
     """
-    (cov,) = floats(cov=cov)
+    (cov,) = reals(cov=cov)
     _, cov, root = _gaussian("", np.zeros(cov.shape[-1:], cov.dtype), cov)
     return _log_det(root) + 0.5 * cov.shape[-1] * (1 + _LOG_2PI)
 
@@ -167,8 +178,12 @@ def sample(mean, cov, size, rng):
 
     mean (k,), cov (k, k), size an int or a tuple  ->  (*size, k).    Raises ValueError as `kl`.
     """
-    mean, _, root = _gaussian("", mean, cov)
+    generator(rng)
+    mean, cov, root = _gaussian("", mean, cov)
+    exactly(mean.shape[-1:], mean=mean)
+    exactly(mean.shape * 2, cov=cov)
     size = (size,) if np.ndim(size) == 0 else tuple(size)
+    whole(0, **{f"size[{axis}]": n for axis, n in enumerate(size)})
     return mean + rng.standard_normal((*size, mean.shape[-1])) @ root.T
 
 
@@ -203,7 +218,7 @@ def _log_det(root):
 def _gaussian(name, mean, cov):
     """mean, cov, and cov's Cholesky factor;  ValueError, naming the argument, if not a Gaussian."""
     mean_name, cov_name = (f"mean_{name}", f"cov_{name}") if name else ("mean", "cov")
-    mean, cov = floats(**{mean_name: mean, cov_name: cov})
+    mean, cov = reals(**{mean_name: mean, cov_name: cov})
     if cov.ndim < 2 or mean.ndim < 1 or cov.shape[-2:] != (mean.shape[-1],) * 2:
         raise ValueError(f"{cov_name} {cov.shape} must be k x k for {mean_name} {mean.shape}")
     for argument, array in ((mean_name, mean), (cov_name, cov)):

@@ -9,15 +9,19 @@ B batch, I inputs, O outputs; rows are examples.
 
 import numpy as np
 
+from tinyvae.arrays import exactly, same_rows
+
 
 def linear(x, W, b):
     """Affine map.    x (B, I), W (I, O), b (O,)  ->  y (B, O)"""
+    exactly(np.shape(W)[1:], b=b)
     return x @ W + b
 
 
 def linear_backward(dy, x, W):
     """dy (B, O)  ->  dx (B, I), dW (I, O), db (O,);  without W, dx is None"""
     # forward:  y = x @ W + b
+    same_rows(dy=dy, x=x)
     # fmt: off
     dx = None if W is None else dy @ W.T  # (B, O) @ (O, I)
     dW = x.T @ dy                         # (I, B) @ (B, O): the product sums over the batch
@@ -34,6 +38,7 @@ def tanh(a):
 def tanh_backward(dy, y):
     """dy, y (B, H)  ->  da (B, H);  y is the output of the forward."""
     # forward:  y = tanh(a), so dy/da = 1 - tanh(a)^2 = 1 - y^2
+    exactly(np.shape(y), dy=dy)
     return dy * (1 - y * y)
 
 
@@ -45,6 +50,7 @@ def relu(a):
 def relu_backward(dy, y):
     """dy, y (B, H)  ->  da (B, H);  the slope at the kink, a = 0, is taken as 0."""
     # forward:  y = max(a, 0)
+    exactly(np.shape(y), dy=dy)
     return dy * (y > 0)
 
 
@@ -60,6 +66,7 @@ def sigmoid(a):
 def sigmoid_backward(dy, y):
     """dy, y (B, D)  ->  da (B, D);  y is the output of the forward."""
     # forward:  y = 1 / (1 + exp(-a)), so dy/da = y (1 - y)
+    exactly(np.shape(y), dy=dy)
     return dy * y * (1 - y)
 
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from tinyvae import layers
+from tinyvae.arrays import floats, generator, whole
 from tinyvae.layers import linear, linear_backward, mlp, mlp_backward, sigmoid
 
 
@@ -29,15 +30,18 @@ class EncoderDecoder:
         """A new network; weights and biases uniform in +-1 / sqrt(inputs), as PyTorch's Linear has.
 
         data_dim, latent_dim ints >= 1; hidden_dims the encoder's hidden widths, which the decoder
-        mirrors; activation "tanh" or "relu".    Raises ValueError for anything else.
+        mirrors; activation "tanh" or "relu"; dtype float32 or float64.    Raises ValueError for
+        anything else.
         """
+        generator(rng)
         hidden_dims = tuple(np.atleast_1d(hidden_dims).tolist())
-        sizes = [data_dim, *hidden_dims, latent_dim]
-        if not hidden_dims or not all(isinstance(n, int | np.integer) and n >= 1 for n in sizes):
-            raise ValueError(f"sizes must be whole numbers of at least 1, not {sizes}")
-        if activation not in layers.ACTIVATIONS:
+        hidden = {f"hidden_dims[{i}]": n for i, n in enumerate(hidden_dims)}
+        whole(1, data_dim=data_dim, latent_dim=latent_dim, **(hidden or {"hidden_dims": ()}))
+        if activation not in tuple(layers.ACTIVATIONS):
             known = " or ".join(layers.ACTIVATIONS)
             raise ValueError(f"activation must be {known}, not {activation!r}")
+        if dtype not in (np.float32, np.float64, "float32", "float64"):
+            raise ValueError(f"dtype must be float32 or float64, not {dtype!r}")
         model = cls({}, data_dim, hidden_dims, latent_dim, activation)
         for name, (inputs, outputs) in model.shapes().items():
             bound = 1 / np.sqrt(inputs)
@@ -66,9 +70,10 @@ class EncoderDecoder:
         return dh, {f"{name}.W": dW, f"{name}.b": db}
 
     def encoder_layers(self, x):
-        """[x, h_1, ..., h_L] for x (B, D).    Raises ValueError for another width."""
-        if np.ndim(x) != 2 or np.shape(x)[1] != self.data_dim:
-            raise ValueError(f"x has shape {np.shape(x)}; the model wants (B, {self.data_dim})")
+        """[x, h_1, ..., h_L] for x (B, D), B >= 1.    Raises ValueError for another shape."""
+        (x,) = floats(x=x)
+        if x.ndim != 2 or x.shape[1] != self.data_dim or len(x) == 0:
+            raise ValueError(f"x has shape {x.shape}; the model wants (B, {self.data_dim})")
         return mlp(x, self.params, self.encoder, self.activation)
 
     def encoder_layers_backward(self, dh, h, wrt_x):
@@ -77,8 +82,9 @@ class EncoderDecoder:
 
     def decoder_layers(self, z):
         """[z, g_1, ..., g_L] for z (..., Z).    Raises ValueError for another width."""
-        if np.shape(z)[-1:] != (self.latent_dim,):
-            raise ValueError(f"z has shape {np.shape(z)}; the model wants (..., {self.latent_dim})")
+        (z,) = floats(z=z)
+        if z.shape[-1:] != (self.latent_dim,):
+            raise ValueError(f"z has shape {z.shape}; the model wants (..., {self.latent_dim})")
         return mlp(z, self.params, self.decoder, self.activation)
 
     def decoder_layers_backward(self, dg, g):
@@ -91,5 +97,7 @@ class EncoderDecoder:
 
     def generate(self, n, rng):
         """x_hat (n, D), the pixel means sigmoid(logits), for n draws z ~ p(z) = N(0, I)"""
+        whole(0, n=n)
+        generator(rng)
         dtype = self.params["logits.W"].dtype
         return sigmoid(self.decode(rng.standard_normal((n, self.latent_dim)).astype(dtype)))

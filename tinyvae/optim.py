@@ -4,11 +4,14 @@ import math
 
 import numpy as np
 
+from tinyvae.arrays import exactly, number
+
 
 class SGD:
     """Stochastic gradient descent:  p <- p - learning_rate * dp"""
 
     def __init__(self, params, learning_rate=1e-2):
+        number(0, learning_rate=learning_rate)
         self.params, self.learning_rate = params, learning_rate
         self.moments = {}
         self.t = 0
@@ -17,6 +20,7 @@ class SGD:
         """One step downhill.    grads: dict with the keys of ``params``"""
         self.t += 1
         for name, p in self.params.items():
+            exactly(p.shape, **{f"the gradient of {name}": grads[name]})
             p -= self.learning_rate * grads[name]
 
 
@@ -35,6 +39,9 @@ class Adam:
     BLOCK = 32768  # numbers that go through all ten passes together, while they are in cache
 
     def __init__(self, params, learning_rate=1e-3, beta1=0.9, beta2=0.999, tiny=1e-8):
+        number(0, learning_rate=learning_rate)
+        number(0, below=1, beta1=beta1, beta2=beta2)
+        number(1e-30, tiny=tiny)  # float32 has it, too
         self.params, self.learning_rate = params, learning_rate
         self.beta1, self.beta2, self.tiny = beta1, beta2, tiny
         zeros = {name: np.zeros_like(p) for name, p in params.items()}
@@ -53,6 +60,7 @@ class Adam:
         sqrt_v_scale = math.sqrt((1 - self.beta2) / (1 - self.beta2**self.t))
         rate, tiny = self.learning_rate * m_scale / sqrt_v_scale, self.tiny / sqrt_v_scale
         for name, p in self.params.items():
+            exactly(p.shape, **{f"the gradient of {name}": grads[name]})
             rows = max(1, self.BLOCK * len(p) // p.size)
             for i in range(0, len(p), rows):
                 block = slice(i, i + rows)

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 
 from tinyvae import data
+from tinyvae.arrays import exactly, generator, images, number, whole, within
 from tinyvae.optim import Adam
 
 ADVICE = "try a smaller learning rate, and look at the data"
@@ -31,9 +32,9 @@ def fit(
 ):
     """Minimise loss = mean(recon + beta * kl) over x by Adam; return the history.
 
-    x (N, D) in [0, 1].  Every epoch shuffles x, draws its black and white pixels afresh (unless
-    ``binarize`` is False: then grey pixels go in as they are, and recon is not -log p(x|z)), and
-    draws one eps per image.  All randomness comes from ``rng``.
+    x (N, D) in [0, 1], float32 or float64.  Every epoch shuffles x, draws its black and white
+    pixels afresh (unless ``binarize`` is False: then grey pixels go in as they are, and recon is
+    not -log p(x|z)), and draws one eps per image.  All randomness comes from ``rng``.
 
     The history has one dict an epoch: "epoch", and the means "recon", "kl", "elbo" = -(recon + kl)
     in nats, as they were while training; with ``x_test`` also "test_recon", "test_kl", "test_elbo".
@@ -43,8 +44,14 @@ def fit(
     epoch in there.    Raises TrainingError before the step that a loss or gradient which is not
     finite would spoil, ValueError for arguments out of range.
     """
-    if len(x) == 0 or batch_size < 1 or epochs < 0:
-        raise ValueError("x must not be empty, batch_size be at least 1, epochs not negative")
+    whole(0, epochs=epochs)
+    whole(1, batch_size=batch_size)
+    number(0, beta=beta)
+    generator(rng)
+    images(x=x)
+    if x_test is not None:
+        images(x_test=x_test)
+        exactly((len(x_test), x.shape[1]), x_test=x_test)
     optimizer = optimizer or Adam(model.params, learning_rate)
     history = [] if history is None else history
     report = report or printer(epochs, start=len(history))
@@ -91,6 +98,8 @@ def _draw(model, x, rng, binarize):
     """What is random in one step: the black and white pixels of x, and eps (B, Z) ~ N(0, I)"""
     if binarize:
         x = data.binarize(x, rng)
+    else:
+        within(0, 1, x=x)
     return x, rng.standard_normal((len(x), model.latent_dim), dtype=x.dtype)
 
 

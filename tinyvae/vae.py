@@ -9,6 +9,7 @@ Source: Kingma and Welling, "Auto-encoding variational Bayes", 2014.
 import numpy as np
 
 from tinyvae import bernoulli, gaussian
+from tinyvae.arrays import exactly, quietly
 from tinyvae.layers import sigmoid
 from tinyvae.network import EncoderDecoder
 
@@ -23,6 +24,7 @@ class VAE(EncoderDecoder):
         h = self.encoder_layers(x)[-1]
         return self.head("mu", h), self.head("logvar", h)
 
+    @quietly
     def loss(self, x, eps, beta=1.0):
         """The two terms of the negative ELBO, in nats, at z = mu + exp(logvar / 2) eps.
 
@@ -35,12 +37,14 @@ class VAE(EncoderDecoder):
         z = gaussian.reparameterize(mu, logvar, eps)
         return bernoulli.nll(self.decode(z), x), gaussian.kl_to_standard_normal(mu, logvar)
 
+    @quietly
     def loss_and_grads(self, x, eps, beta=1.0, wrt_x=False):
         """loss = mean(recon + beta kl) in nats, recon (B,), kl (B,), and d loss / d params.
 
         x (B, D), eps (B, Z).  The gradients come in a dict with the keys of ``params``; with
         ``wrt_x`` it also has "x".    Raises ValueError where shapes do not fit.
         """
+        exactly((len(x), self.latent_dim), eps=eps)
         # fmt: off
         # forward
         h = self.encoder_layers(x)                                # x, ..., (B, H)
