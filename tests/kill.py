@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,29 +45,49 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
+class Undisturbed(NamedTuple):
+    """A training that nobody disturbs"""
+
+    files: dict[str, bytes]
+    first: float  # seconds until its first epoch is announced
+    rest: float  # seconds from there to the end
+
+
 def undisturbed(folder, *options):
-    """A training that nobody disturbs  ->  its files, and the seconds that it took"""
     start = time.perf_counter()
-    finish("train", *OPTIONS, *options, "--out", folder)
-    return contents(folder), time.perf_counter() - start
-
-
-def killed(folder, delay, *options):
-    """Start a training, and kill it after a delay  ->  how many epochs it had announced"""
     process = tinyvae("train", *OPTIONS, *options, "--out", folder)
-    time.sleep(delay)
+    process.stdout.readline()
+    first = time.perf_counter()
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return Undisturbed(contents(folder), first - start, time.perf_counter() - first)
+
+
+def moments(reference, rng):
+    """(wait for the first epoch?, then wait so many seconds): anywhere in a training"""
+    if rng.random() < 0.25:
+        return False, rng.uniform(0.3, 1) * reference.first
+    return True, rng.uniform(0, 1) * reference.rest
+
+
+def killed(folder, moment, *options):
+    """Start a training, and kill it at that moment  ->  how many epochs it had announced"""
+    process = tinyvae("train", *OPTIONS, *options, "--out", folder)
+    wait, seconds = moment
+    first = process.stdout.readline() if wait else ""
+    time.sleep(seconds)
     process.kill()
-    output, _ = process.communicate()
-    return sum(line.startswith("epoch") and line.endswith("\n") for line in output.splitlines(True))
+    lines = (first + process.communicate()[0]).splitlines(True)
+    return sum(line.startswith("epoch") and line.endswith("\n") for line in lines)
 
 
-def survive(folder, delay, reference, save_every=1):
+def survive(folder, moment, files, save_every=1):
     """One round  ->  what the kill left: epochs announced, epochs saved, files half written
 
     Raises AssertionError if anything is lost or different.
     """
     options = ["--save-every", str(save_every)]
-    announced = killed(folder, delay, *options)
+    announced = killed(folder, moment, *options)
     left = sorted(Path(folder).glob(".*.part"))
     saved = -1  # nothing yet
     if Path(folder, "checkpoint.npz").exists():
@@ -77,9 +98,9 @@ def survive(folder, delay, reference, save_every=1):
     promised = announced - announced % save_every
     assert max(saved, 0) >= promised, f"{promised} epochs should be saved, not {saved}"
     after = contents(folder)
-    assert after.keys() == reference.keys(), f"files {sorted(after)}, not {sorted(reference)}"
-    for name in reference:
-        assert after[name] == reference[name], f"{name} differs"
+    assert after.keys() == files.keys(), f"files {sorted(after)}, not {sorted(files)}"
+    for name in files:
+        assert after[name] == files[name], f"{name} differs"
     return announced, saved, len(left)
 
 
@@ -95,12 +116,13 @@ def main():
         results = []
         for i in range(args.rounds):
             save_every = (1, 4)[i % 2]
-            reference, seconds = references[save_every]
-            delay = rng.uniform(0.4, 1) * seconds
+            moment = moments(references[save_every], rng)
             try:
-                result = survive(Path(folder, str(i)), delay, reference, save_every)
+                files = references[save_every].files
+                result = survive(Path(folder, str(i)), moment, files, save_every)
             except (AssertionError, checkpoint.CheckpointError) as error:
-                print(f"round {i}, killed after {delay:.3f} s: {error}")
+                print(f"round {i}, killed {moment[1]:.3f} s after its "
+                      f"{'first epoch' if moment[0] else 'start'}: {error}")  # fmt: skip
                 return 1
             results.append(result)
     _, saved, left = np.array(results).T

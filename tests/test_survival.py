@@ -21,7 +21,7 @@ SMALL = ["train", "digits", "--hidden", "4", "--batch-size", "500"]
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """save_every -> the files and the seconds of a training that nobody disturbs"""
+    """save_every -> a training that nobody disturbs"""
 
     @functools.cache
     def reference(save_every):
@@ -37,9 +37,9 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.parametrize("moment", range(5))
 def test_killed_at_any_moment(moment, undisturbed, tmp_path):
     save_every = (1, 4)[moment % 2]
-    reference, seconds = undisturbed(save_every)
-    delay = np.random.default_rng(moment).uniform(0.4, 1) * seconds
-    kill.survive(tmp_path / "run", delay, reference, save_every)
+    reference = undisturbed(save_every)
+    when = kill.moments(reference, np.random.default_rng(moment))
+    kill.survive(tmp_path / "run", when, reference.files, save_every)
 
 
 def test_the_killer_sees_what_is_lost(tmp_path, monkeypatch):
@@ -88,7 +88,7 @@ def test_stopped_it_saves_and_says_how_to_go_on(signum, status, save_every, undi
     command = errors.splitlines()[-1].strip()
     assert command == f"tinyvae train --out '{folder}' --resume"
     kill.finish("train", "--out", folder, "--resume", *options)
-    assert kill.contents(folder) == undisturbed(min(save_every, 4))[0]
+    assert kill.contents(folder) == undisturbed(min(save_every, 4)).files
 
 
 def test_more_ctrl_c_does_not_stop_the_saving(tmp_path):
@@ -130,7 +130,7 @@ def test_a_reader_that_goes_away(undisturbed, tmp_path):
     _, errors = process.communicate()
     assert (process.returncode, errors) == (141, "")
     kill.finish("train", "--out", tmp_path / "run", "--resume")
-    assert kill.contents(tmp_path / "run") == undisturbed(4)[0]
+    assert kill.contents(tmp_path / "run") == undisturbed(4).files
 
 
 # --- two at once --------------------------------------------------------------------------------

@@ -208,7 +208,7 @@ def _grid(model, dataset):
     decoded_grid(ax, model, dataset.image_shape)
     z = ndtri((np.arange(15) + 0.5) / 15)
     x_hat = _decode(model, np.stack(np.meshgrid(z, z), axis=-1).reshape(-1, 2))
-    ax.set_title(f"The plane resembles {_variety(x_hat, dataset)}")
+    ax.set_title(f"The decoded plane resembles {_variety(x_hat, dataset)}")
     return figure
 
 
