@@ -27,7 +27,7 @@ from tinyvae.train import silent
 
 SEED = 7
 SMALL_EPOCHS, SMALL_RATE = 200, 5e-3  # 8 x 8
-LARGE_EPOCHS, LARGE_RATE = 60, 3e-3  # 28 x 28
+LARGE_EPOCHS, LARGE_RATE = 60, 3e-3  # 28 x 28; one layer: with two, rounding grows to nats
 WALK = 9, 16, 9  # test digits of the walk's start and end, and its number of steps
 
 rng = np.random.default_rng(SEED)
@@ -158,7 +158,7 @@ check("drawn, grid", elbo_small, np.mean(log_px_small - gap), decimals=3)
 # %% [markdown]
 # ## Step 4: larger digits
 #
-# The same code, 28 x 28 pixels, 4,000 digits to learn from, two hidden layers.
+# The same code, 28 x 28 pixels, 4,000 digits to learn from, twice as many hidden units.
 #
 # Predict first: 12 times as many pixels. About 12 times as many nats for recon? And for kl?
 
@@ -169,7 +169,7 @@ large_train, large_test = (
 )
 x_large = data.binarize(large_test, rng)
 
-vae = VAE.create(784, (128, 64), 2, rng=rng, dtype=np.float64)
+vae = VAE.create(784, (128,), 2, rng=rng, dtype=np.float64)
 history = fit(
     vae,
     large_train,
@@ -372,7 +372,7 @@ with plot.style():
 # %% [markdown]
 # ## Try it
 #
-# - `VAE.create(784, (128, 64), 10, ...)`, and stop after 7.5: the grid needs a plane. How many nats
+# - `VAE.create(784, (128,), 10, ...)`, and stop after 7.5: the grid needs a plane. How many nats
 #   do the eight extra dimensions buy, and how do recon and kl share them?
 # - Give `fit` a `beta=4`. What happens to kl, to the latent plane, to the test ELBO? (The loss is
 #   no bound any more; the ELBO in the history still is one.)

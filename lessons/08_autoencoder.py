@@ -24,7 +24,7 @@ from tinyvae.oracles import cubature, estimate, log_density, log_integral, plane
 from tinyvae.train import silent
 
 SEED = 8
-EPOCHS, RATE = 25, 3e-3
+EPOCHS, RATE = 25, 2e-3  # faster or longer, and rounding grows to whole nats
 HIDDEN, ACTIVATION = (128, 64), "relu"
 MANY = 10  # latent dimensions of the second pair
 DRAWN = 2000  # pictures invented by each
@@ -195,7 +195,9 @@ coarse = log_px(models["AE", 2], some[:20], *moments["AE", 2], points_per_axis=2
 fine = log_px_ae_fitted[:20].mean()
 check("200, 250 grid points", coarse.mean(), fine, tolerance=0.005, decimals=2)
 
-claim("8.5", "With a Gaussian fitted to its codes as prior, the autoencoder overtakes the VAE")
+claim(
+    "8.5", "With a Gaussian fitted to its codes as prior, the autoencoder catches up with the VAE"
+)
 check_at_most("AE: N(0, I), N(m, S)", log_px_ae.mean(), log_px_ae_fitted.mean(), decimals=2)
 check_at_most("VAE, AE with N(m, S)", log_px_vae.mean(), log_px_ae_fitted.mean(), decimals=2)
 say("In the plane the difference is not huge. What was missing is where to draw from.")
@@ -221,13 +223,13 @@ with plot.style():
 # ## Step 5: ten dimensions
 #
 # Few problems fit into a plane. With 10 dimensions both models redraw far better. But now there
-# is ten-dimensional room between the codes, and the autoencoder's decoder never saw it.
+# is ten-dimensional room around the codes, and the autoencoder's decoder never saw it.
 #
 # How many of the draws decode to something like a digit? For each picture take the best correlation
 # of its pixels with any of the 4,000 training digits. Call it *near* if that is as good as for 95%
 # of the same model's redrawn test digits.
 #
-# Predict first: what share of each model's draws is near?
+# Predict first: what share of each model's draws is near? Does a fitted Gaussian help here, too?
 
 
 # %%
@@ -263,7 +265,6 @@ for name, share in shares.items():
     say(f"{name:14} {share.mean():6.1%}")
 share_ae, share_fitted, share_vae = (estimate(share) for share in shares.values())
 check_at_most("AE, AE fitted", share_ae, share_fitted, decimals=3)
-check_at_most("AE fitted, VAE", share_fitted, share_vae, decimals=3)
 check_at_most("half of all, VAE - AE", 0.5, share_vae.mean - share_ae.mean, decimals=3)
 say()
 say("generate draws from N(0, I), for both: the mean share of ink")
@@ -288,14 +289,15 @@ with plot.style():
 # So what is exactly true of the "huge difference":
 #
 # - Redrawing: the autoencoder is better, for it optimises nothing else.
-# - Inventing: its draws from $N(0, I)$ are of no use. In two dimensions a Gaussian fitted to its
-#   codes repairs that. In ten it repairs much, and the VAE's draws are still nearer to digits.
+# - Inventing: its draws from $N(0, I)$ are of no use; to make that prior fit is what the KL is for.
+#   A Gaussian fitted to the codes *after* the training repairs most of it, here in ten dimensions
+#   as in two.
 # - Knowing: the VAE comes with the ELBO, a bound on $\log p(x)$ in any number of dimensions. The
 #   autoencoder comes with no bound at all.
 #
 # ## Try it
 #
 # - `EPOCHS = 60`. The autoencoder redraws still better. What do 8.3 and 8.4 do meanwhile?
-# - `MANY = 5`, then 20. Does the fitted Gaussian help more or less? Which row of 8.6 fails first?
+# - `MANY = 5`, then 20. Does the fitted Gaussian help more or less?
 # - Switch off only one of the two: train a VAE with `beta=0.0` in `fit`. It may choose its own
 #   noise now. What does it do with $\log\sigma^2$, and to which of the two is it closer?
