@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinyvae import bernoulli, gaussian
-from tinyvae.arrays import binary, floats, generator, quietly, whole
+from tinyvae.arrays import binary, generator, quietly, reals, same_rows, whole
 from tinyvae.vae import VAE
 
 
@@ -70,7 +70,8 @@ def _checked(vae, x, rng, samples):
         raise ValueError(f"only a VAE has an ELBO and log p(x), not {type(vae).__name__}")
     whole(1, samples=samples)
     generator(rng)
-    (x,) = floats(x=x)
+    (x,) = reals(x=x)
+    same_rows(x=x)
     binary(x=x)
     return x
 

@@ -44,12 +44,12 @@ class VAE(EncoderDecoder):
         x (B, D), eps (B, Z).  The gradients come in a dict with the keys of ``params``; with
         ``wrt_x`` it also has "x".    Raises ValueError where shapes do not fit.
         """
-        exactly((len(x), self.latent_dim), eps=eps)
         # fmt: off
         # forward
         h = self.encoder_layers(x)                                # x, ..., (B, H)
         mu, logvar = self.head("mu", h[-1]), self.head("logvar", h[-1])       # (B, Z)
         z = gaussian.reparameterize(mu, logvar, eps)              # (B, Z)
+        exactly(mu.shape, eps=eps)                                # one for each x
         g = self.decoder_layers(z)                                # z, ..., (B, G)
         logits = self.head("logits", g[-1])                       # (B, D)
         recon, slope = bernoulli.nll_and_slope(logits, x)         # (B,)  summed over pixels, (B, D)
