@@ -140,7 +140,7 @@ check_at_most("pixel means, ELBO", coins, elbo_small, decimals=3)
 check_at_most("ELBO, 10 weights", elbo_small, bound_10, decimals=3)
 check_at_most("10, 1000 weights", bound_10, bound_1000, decimals=3)
 check_at_most("1000 weights, grid", bound_1000, log_px_small.mean(), decimals=3)
-check("... and not far off", bound_1000, log_px_small.mean(), tolerance=0.002, decimals=3)
+check("1000 weights: near", bound_1000, log_px_small.mean(), tolerance=0.002, decimals=3)
 
 # %% [markdown]
 # The gap is $D[q(z|x) \| p(z|x)]$, as in lesson 3. The grid gives the posterior of each digit by
