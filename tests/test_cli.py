@@ -402,7 +402,6 @@ def test_what_the_system_refuses(error, said, trained, capsys, monkeypatch):
         raise error
 
     monkeypatch.setattr(cli, "_dataset", fail)
-    monkeypatch.setattr(cli, "_close_stdout", lambda: None)
     status, _, err = run(capsys, "plot", trained / "vae")
     assert status == 2
     assert err.startswith(f"tinyvae plot: {said}")

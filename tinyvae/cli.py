@@ -125,15 +125,13 @@ def main(argv=None):
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # nobody reads on, as in: tinyvae train | head -1
-        _close_stdout()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or it comes again at exit
         return 128 + 13
     except KeyboardInterrupt:
         _say(f"\ntinyvae {name}: stopped")
         return 128 + signal.SIGINT
     except (Refused, CheckpointError, data.DataError, OSError, MemoryError) as error:
         _say(f"tinyvae {name}: {_sentence(error)}")
-        if isinstance(error, OSError) and not error.filename:  # stdout's: it would come again
-            _close_stdout()
         return 2
 
 
@@ -547,11 +545,6 @@ def _sentence(error):
 
 def _say(text):
     print(text, file=sys.stderr)
-
-
-def _close_stdout():
-    """Let go of an output that cannot be written, so that nothing more is tried at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _bar(steps):
