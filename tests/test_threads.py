@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def in_a_process_of_its_own(threads):
     """What `python -m tests.first_losses` prints, where BLAS may have that many threads"""
-    names = "OPENBLAS_NUM_THREADS OMP_NUM_THREADS MKL_NUM_THREADS VECLIB_MAXIMUM_THREADS".split()
+    names = ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"]
     limits = dict.fromkeys(names, str(threads))
     printed = subprocess.check_output(
         [sys.executable, "-W", "error", "-m", "tests.first_losses"],
