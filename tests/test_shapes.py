@@ -297,6 +297,18 @@ def test_other_types_give_the_right_answer(name, argument, kind):
         assert plain or a.dtype != np.float16
 
 
+MATHEMATICS = [name for name in CASES if name.startswith(("gaussian", "bernoulli", "layers"))]
+
+
+@pytest.mark.parametrize("name", MATHEMATICS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_answers_have_the_precision_of_the_arguments(name, dtype):
+    case = CASES[name]
+    answers = parts(case.call(**{key: value.astype(dtype) for key, value in case.good.items()}))
+    sampled = name == "gaussian.sample"  # its draws are float64
+    assert all(answer.dtype == (np.float64 if sampled else dtype) for answer in answers)
+
+
 @pytest.mark.parametrize("value", [None, "abc", b"abc", {}, object(), [[1.0], [1.0, 2.0]],
                                    np.array(["a", "b"]), np.array("2020", "M8"),
                                    np.array([None, 1.0])], ids=name_of)  # fmt: skip
@@ -503,6 +515,19 @@ def test_the_answer_to_broadcast_logvars_is_that_of_each_row():
     many = draw(7, B, Z)
     z = gaussian.reparameterize(mu, draw(B, Z), many)
     np.testing.assert_allclose(z[3], gaussian.reparameterize(mu, draw(B, Z), many[3]), rtol=1e-14)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_many_covariances_and_one_of_something_else(k):
+    """A matrix beside a batch of matrices is never taken for a batch of vectors."""
+    covs = np.eye(k) * np.arange(1, k + 1)[:, None, None] + 0.1
+    x, mean, cov = draw(k), draw(k) + 1, np.eye(k) + 0.2
+    densities = [gaussian.log_density(x, mean, each) for each in covs]
+    np.testing.assert_allclose(gaussian.log_density(x, mean, covs), densities, rtol=1e-12)
+    kls = [gaussian.kl(x, cov, mean, each) for each in covs]
+    np.testing.assert_allclose(gaussian.kl(x, cov, mean, covs), kls, rtol=1e-12)
+    kls = [gaussian.kl(x, each, mean, cov) for each in covs]
+    np.testing.assert_allclose(gaussian.kl(x, covs, mean, cov), kls, rtol=1e-12)
 
 
 def test_beta_must_be_one_number():

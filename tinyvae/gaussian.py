@@ -42,17 +42,16 @@ def kl(mean_q, cov_q, mean_p, cov_p):
     mean_p, cov_p, root_p = _gaussian("p", mean_p, cov_p)
     rows = {"rows of cov_q": cov_q[..., 0], "rows of cov_p": cov_p[..., 0]}
     same_length(mean_q=mean_q, mean_p=mean_p, **rows)
-    whiten = np.linalg.solve  # whiten(root_p, A) = root_p^-1 A, where root_p root_p' = cov_p
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        delta = whiten(root_p, (mean_q - mean_p)[..., None])[..., 0]
-        half = whiten(root_p, cov_q - cov_p)
-        near = np.linalg.eigvalsh(whiten(root_p, np.swapaxes(half, -1, -2)))  # v - 1, by difference
-        std = np.linalg.svd(whiten(root_p, root_q), compute_uv=False)  # sqrt(v), by ratio
+        delta = _whiten(root_p, (mean_q - mean_p)[..., None])[..., 0]
+        half = _whiten(root_p, cov_q - cov_p)
+        near = np.linalg.eigvalsh(_whiten(root_p, np.swapaxes(half, -1, -2)))  # v - 1: difference
+        std = np.linalg.svd(_whiten(root_p, root_q), compute_uv=False)  # sqrt(v): ratio
         close = np.abs(near).max(axis=-1, keepdims=True) <= 0.5
         x = np.where(close, near, (std - 1) * (std + 1))
         log_v = np.where(close, np.log1p(np.where(close, near, 0)), 2 * np.log(std))
-        twice = _minus_log1p(x, log_v).sum(axis=-1) + (delta * delta).sum(axis=-1)
-    return 0.5 * np.nan_to_num(twice, nan=np.inf, posinf=np.inf)  # inf - inf on the way to inf
+        value = (0.5 * _minus_log1p(x, log_v) + 0.5 * delta * delta).sum(axis=-1)
+    return np.nan_to_num(value, nan=np.inf, posinf=np.inf)  # inf - inf on the way to inf
 
 
 def kl_diagonal(mu_q, logvar_q, mu_p, logvar_p):
@@ -74,7 +73,8 @@ def kl_diagonal(mu_q, logvar_q, mu_p, logvar_p):
         delta = np.where(mu_q == mu_p, 0, (mu_q - mu_p) * np.exp(-0.5 * logvar_p))
         # exp(d) turns the rounding of a large d into a relative error: put it back.
         lost = np.where((d > 1) & np.isfinite(d), _lost(logvar_q, logvar_p, d), 0)
-        return 0.5 * (_minus_log1p(np.expm1(d), d) * (1 + lost) + delta * delta).sum(axis=-1)
+        twice = _minus_log1p(np.expm1(d), d) * (1 + lost) + delta * delta
+        return (0.5 * twice).sum(axis=-1)  # before the sum: NumPy 1 made float32 scalars float64
 
 
 def kl_to_standard_normal(mu, logvar):
@@ -147,8 +147,8 @@ def log_density(x, mean, cov):
     mean, cov, root = _gaussian("", mean, cov)
     same_length(**{"x": x, "mean": mean, "rows of cov": cov[..., 0]})
     with np.errstate(over="ignore", invalid="ignore"):
-        delta = np.linalg.solve(root, (x - mean)[..., None])[..., 0]
-        return -0.5 * ((delta * delta).sum(axis=-1) + x.shape[-1] * _LOG_2PI) - _log_det(root)
+        delta = _whiten(root, (x - mean)[..., None])[..., 0]
+        return -(0.5 * (delta * delta + _LOG_2PI) + _log_diagonal(root)).sum(axis=-1)
 
 
 def log_density_diagonal(x, mu, logvar):
@@ -160,7 +160,7 @@ def log_density_diagonal(x, mu, logvar):
     same_length(x=x, mu=mu, logvar=logvar)
     with np.errstate(over="ignore", invalid="ignore"):
         delta = np.where(x == mu, 0, (x - mu) * np.exp(-0.5 * logvar))
-        return -0.5 * (delta * delta + logvar + _LOG_2PI).sum(axis=-1)
+        return (-0.5 * (delta * delta + logvar + _LOG_2PI)).sum(axis=-1)
 
 
 def entropy(cov):
@@ -169,8 +169,8 @@ def entropy(cov):
     cov (..., k, k)  ->  (...).    Raises ValueError as `kl` does.
     """
     (cov,) = reals(cov=cov)
-    _, cov, root = _gaussian("", np.zeros(cov.shape[-1:], cov.dtype), cov)
-    return _log_det(root) + 0.5 * cov.shape[-1] * (1 + _LOG_2PI)
+    _, _, root = _gaussian("", np.zeros(cov.shape[-1:], cov.dtype), cov)
+    return (_log_diagonal(root) + 0.5 * (1 + _LOG_2PI)).sum(axis=-1)
 
 
 def sample(mean, cov, size, rng):
@@ -210,9 +210,17 @@ def _lost(a, b, difference):
     return (a - a_seen) + (b_seen - b)
 
 
-def _log_det(root):
-    """1/2 log det(L L') from the Cholesky factor L (..., k, k)"""
-    return np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)
+def _log_diagonal(root):
+    """(..., k), whose sum is 1/2 log det(L L'), from the Cholesky factor L (..., k, k)"""
+    return np.log(np.diagonal(root, axis1=-2, axis2=-1))
+
+
+def _whiten(root, A):
+    """root^-1 A.    (..., k, k), (..., k, n)  ->  (..., k, n)
+
+    NumPy 1 takes A for a batch of vectors where it has one axis less than root.
+    """
+    return np.linalg.solve(root, A.reshape((1,) * (root.ndim - A.ndim) + A.shape))
 
 
 def _gaussian(name, mean, cov):
