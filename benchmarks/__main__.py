@@ -64,7 +64,7 @@ def run():
         commands = [
             [PYTHON, "-m", "benchmarks.train_mnist", side, "10"] for side in ("tinyvae", loop)
         ]
-        times, memory, said = compare_processes(*commands, rounds=3)
+        times, memory, said = compare_processes(*commands, rounds=2)
         seconds, megabytes = (f"{times.ours / 1e3:.1f} s", f"{times.theirs / 1e3:.1f} s"), memory
         rows.append([f"{label}: time", times, *seconds, must[0], aim[0]])
         sizes = f"{megabytes.ours:.0f} MB", f"{megabytes.theirs:.0f} MB"

@@ -612,3 +612,12 @@ def test_adapter_on_the_page_is_right(library):
     exec(source, namespace)
     report = checker.check_kl(namespace["kl"])
     assert report.right, f"\n{report}"
+
+
+@pytest.mark.parametrize("option", ["--seed=-3", "--timeout=-1", "--timeout=0", "--timeout=nan"])
+def test_options_out_of_range_are_refused(tmp_path, option):
+    done = run(tmp_path, GOOD, option)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert option.split("=")[0].strip("-") in done.stderr

@@ -377,7 +377,10 @@ def test_every_option_is_in_the_table():
         (["evaluate", "EMPTY"], "holds no checkpoint.npz"),
         (["evaluate", "nowhere"], "no such folder"),
         (["evaluate", "UNKNOWN"], "was not made by `tinyvae train`"),
-        (["plot", "RUN", "--out", "FILE"], "FILE: File exists"),
+        (
+            ["plot", "RUN", "--out", "FILE"],
+            "FILE cannot be made (File exists); choose another --out",
+        ),
         (["train", "--hidden", "100000", "100000"], "choose a smaller --hidden"),
         (["train", "--epochs", "0"], "must be a whole number from 1 to 1000000, not '0'"),
         (["train", "--learning-rate", "nan"], "must be a number above 0 up to 1e+06, not 'nan'"),

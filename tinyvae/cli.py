@@ -117,7 +117,7 @@ def main(argv=None):
         arguments, run = _functions(name, command)
         parser = _Parser(
             prog=f"tinyvae {name}",
-            description=command.help[0].upper() + command.help[1:] + ".",
+            description=f"{command.help[0].upper()}{command.help[1:]}.".replace("?.", "?"),
             epilog=f"example:\n  {command.example}",
         )
         arguments(parser)
@@ -165,11 +165,10 @@ def train_run(args):
     settings = DEFAULTS | given
     if settings["autoencoder"] and given.get("beta") is not None:
         raise Refused("an autoencoder has no KL that --beta could weigh; leave out one of them")
-    if out == "":
-        raise Refused("--out is empty; name a folder, or leave it out")
     if out is None:
         kind = "-autoencoder" if settings["autoencoder"] else ""
         out = f"runs/{Path(settings['dataset']).stem}-{settings['latent_dim']}d{kind}"
+    _check_named(out)
     if resume:
         checkpoint.load(out)  # a folder that holds no run is left alone
     else:
@@ -182,6 +181,11 @@ def train_run(args):
         else:
             run = _started(out, settings, dataset)
         return _train(out, run, dataset)
+
+
+def _check_named(out):
+    if out == "":
+        raise Refused("--out is empty; name a folder, or leave it out")
 
 
 def _started(out, settings, dataset):
@@ -389,12 +393,21 @@ def plot_run(args):
     dataset = _dataset(run, args.run)
     from tinyvae import plot  # takes matplotlib along
 
+    _check_named(args.out)
     folder = Path(args.out or args.run)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(
+            f"{folder} cannot be made ({error.strerror}); choose another --out"
+        ) from error
     rng = np.random.default_rng(args.seed)
     with plot.style():
         for name, figure in plot.figures(run.model, dataset, run.history, rng):
-            figure.savefig(folder / name)
+            try:
+                figure.savefig(folder / name)
+            except OSError as error:
+                raise Refused(f"{folder / name} cannot be written ({error.strerror})") from error
             print(folder / name, flush=True)
     return 0
 

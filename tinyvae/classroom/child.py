@@ -88,6 +88,10 @@ def run(path, session, request, *, timeout=10.0, memory=2 * GIGABYTE):
 
     Returns an Answer.  Raises CannotRun with one sentence if there is none.
     """
+    if request.get("seed", 0) < 0:
+        raise CannotRun(f"the seed must be 0 or more, not {request['seed']}")
+    if not 0 < timeout < float("inf"):
+        raise CannotRun(f"the timeout must be more than 0 seconds, not {timeout:g}")
     path = python_file(path)
     with tempfile.TemporaryDirectory(prefix="tinyvae-", ignore_cleanup_errors=True) as folder:
         folder = Path(folder)

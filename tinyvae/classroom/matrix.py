@@ -68,6 +68,11 @@ def _breaches(f, signature, examples, at_least):
                         break
 
 
+def in_a_cell(text):
+    """A bar inside a Markdown table would end the cell."""
+    return text.replace("|", r"\|")
+
+
 def page():
     """docs/kill-matrix.md"""
     mistakes = bugs.in_area("kl")
@@ -84,7 +89,10 @@ def page():
         "",
         "| law | |",
         "|---:|---|",
-        *(f"| {i} | {law.name}: `{law.formula}` |" for i, law in enumerate(laws.LAWS, 1)),
+        *(
+            f"| {i} | {law.name}: `{in_a_cell(law.formula)}` |"
+            for i, law in enumerate(laws.LAWS, 1)
+        ),
         "",
         "| mistake | " + " | ".join(str(i) for i in range(1, len(names) + 1)) + " |",
         "|---|" + ":-:|" * len(names),
