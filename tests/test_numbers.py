@@ -13,6 +13,7 @@ from strategies import rngs
 from test_vae import random_model
 
 from tinyvae import VAE, Autoencoder, bernoulli, evaluate, fit, gaussian, layers
+from tinyvae.optim import Adam
 from tinyvae.oracles import central_difference, estimate, relative_error
 from tinyvae.train import TrainingError, silent
 
@@ -239,6 +240,28 @@ def test_training_stops_at_an_infinite_kl_and_names_it(dtype, logvar):
         fit(vae, x, epochs=1, batch_size=2, rng=np.random.default_rng(0), report=silent)
     for name, p in vae.params.items():
         assert np.array_equal(p, before[name])
+
+
+@both_types
+def test_gradients_that_adams_squares_would_overflow_with_stop_training(dtype):
+    """A second moment of infinity would stop this parameter's steps for good, in silence."""
+
+    class Steep(VAE):
+        def loss_and_grads(self, x, eps, beta=1.0):
+            loss, recon, kl, grads = super().loss_and_grads(x, eps, beta)
+            return loss, recon, kl, grads | {"mu.b": np.full(2, self.slope, dtype)}
+
+    def train(slope):
+        vae, (x, _) = shifted(Steep, dtype), example(dtype, batch=100)
+        vae.slope, adam = slope, Adam(vae.params)
+        fit(vae, x, epochs=20, batch_size=1, rng=np.random.default_rng(0), report=silent,
+            optimizer=adam)  # fmt: skip
+        return adam.moments["v"]["mu.b"]
+
+    root = np.sqrt(np.finfo(dtype).max)
+    with pytest.raises(TrainingError, match=r"step 1: the gradient of mu.b not finite"):
+        train(root / 20)
+    assert np.isfinite(train(root / 100)).all()
 
 
 def test_training_stops_at_an_infinite_test_loss():

@@ -105,8 +105,12 @@ def _draw(model, x, rng, binarize):
 
 def _check_finite(step, rows, loss, recon, kl, grads):
     """Raise TrainingError, naming step, term, image and tensor, unless everything is finite."""
-    # A sum of squares takes one quick pass, and overflows before the squares that Adam keeps do.
-    tensors = [name for name, dp in grads.items() if not np.isfinite(np.vdot(dp, dp))]
+    # A sum of squares takes one quick pass; Adam keeps up to 1 / (1 - beta2) = 1000 of them.
+    tensors = [
+        name
+        for name, dp in grads.items()
+        if not 1000 * float(np.vdot(dp, dp)) < np.finfo(dp.dtype).max
+    ]
     if np.isfinite(loss) and not tensors:
         return
     bad = {"recon": ~np.isfinite(recon), "kl": ~np.isfinite(kl)}
