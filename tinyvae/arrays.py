@@ -42,6 +42,8 @@ def reals(**arguments):
 def same_length(**arguments):
     """Raise ValueError unless the last axes have one length and the leading axes broadcast."""
     shapes = {name: np.shape(array) for name, array in arguments.items()}
+    if len(set(shapes.values())) == 1 and () not in shapes.values():  # as nearly always
+        return
     said = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
     if any(not shape for shape in shapes.values()):
         raise ValueError(f"each needs at least one axis, the dimensions: {said}")
@@ -74,10 +76,10 @@ def exactly(shape, **arguments):
 
 def same_rows(**arguments):
     """Raise ValueError unless all are matrices with one number of rows, the batch."""
-    shapes = {name: np.shape(array) for name, array in arguments.items()}
-    matrices = all(len(shape) == 2 for shape in shapes.values())
-    if not matrices or len({shape[0] for shape in shapes.values()}) > 1:
-        said = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+    shapes = [np.shape(array) for array in arguments.values()]
+    batches = {shape[0] if len(shape) == 2 else None for shape in shapes}
+    if None in batches or len(batches) > 1:
+        said = ", ".join(f"{name} {shape}" for name, shape in zip(arguments, shapes, strict=True))
         raise ValueError(f"each must be a matrix, with one row per example: {said}")
 
 

@@ -7,7 +7,7 @@ continuous density that it suggests does not integrate to one.
 
 import numpy as np
 
-from tinyvae.arrays import ends_with, exactly, reals, same_length
+from tinyvae.arrays import ends_with, exactly, reals
 from tinyvae.layers import sigmoid
 
 
@@ -73,6 +73,7 @@ def nll_and_slope(logits, x):
 def _logits_and_x(logits, x):
     """Both as arrays;  ValueError where the shapes do not fit."""
     logits, x = reals(logits=logits, x=x)
+    if x.ndim == 0:
+        raise ValueError("x has shape (); it must be (D,) or (B, D)")
     ends_with(x.shape, logits=logits)
-    same_length(logits=logits, x=x)
     return logits, x
