@@ -353,9 +353,10 @@ log_weight = log_weight - gaussian.log_density_diagonal(z_wide, mu, wide_logvar)
 
 log_p_three = log_mean_exp(log_p_wide + log_weight)
 explains = log_p_prior >= log_p_three
+about = round(int(explains.sum()), -1)
 
 claim("2.9", "Few z from the prior explain a digit: the share counted = weighed with Q")
-say(f"log p(x) of this 3 is {log_p_three:.1f} nats; {explains.sum()} of {DRAWS:,} z explain it")
+say(f"log p(x) of this 3 is {log_p_three:.1f} nats; about {about} of {DRAWS:,} z explain it")
 check("share", estimate(explains), estimate(np.exp(log_weight) * (log_p_wide >= log_p_three)))
 say()
 say("effective sample size")
@@ -395,7 +396,7 @@ axes.set(
     yscale="log",
     xlim=(-500, -90),
 )
-figure.suptitle(f"{explains.sum()} of {DRAWS:,} z from the prior explain this 3", weight="bold")
+figure.suptitle(f"About {about} of {DRAWS:,} z from the prior explain this 3", weight="bold")
 plt.show()
 
 # %% [markdown]
