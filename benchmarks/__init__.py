@@ -1,5 +1,5 @@
 """How fast tinyvae is: ratios against PyTorch and JAX, and against its own matrix products.
 
-python -m benchmarks            runs everything and writes benchmarks/RESULTS.md and growth.png
-python -m benchmarks step start runs some of it and prints the tables
+python -m benchmarks             runs everything and writes benchmarks/RESULTS.md and growth.png
+python -m benchmarks step start  runs some of it, and rewrites these sections
 """

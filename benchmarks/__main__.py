@@ -162,15 +162,21 @@ def main(names):
     unknown = set(names) - PARTS.keys()
     if unknown:
         sys.exit(f"benchmarks: no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    sections = [f"# Results\n\nMade by `python -m benchmarks`. {machine()}\n\n{ABOUT}"]
+    results = HERE / "RESULTS.md"
+    sections = {}
+    if results.exists():
+        for section in results.read_text(encoding="utf-8").split("\n## ")[1:]:
+            sections[section.split("\n")[0].lower()] = section.strip()
     for name in names or PARTS:
         part = PARTS[name]
-        sections.append(f"## {name.capitalize()}\n\n{part.__doc__}")
-        for section in part():
-            sections.append(section)
-            print(f"\n{section}", flush=True)
-    if not names:
-        (HERE / "RESULTS.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+        text = [f"{name.capitalize()}\n\n{part.__doc__}"]
+        for paragraph in part():
+            text.append(paragraph)
+            print(f"\n{paragraph}", flush=True)
+        sections[name] = "\n\n".join(text)
+        said = [f"# Results\n\nMade by `python -m benchmarks`. {machine()}\n\n{ABOUT}"]
+        said += [f"## {sections[name]}" for name in PARTS if name in sections]
+        results.write_text("\n\n".join(said) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

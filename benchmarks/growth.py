@@ -39,9 +39,11 @@ def point(quantity, value):
     x = tinyvae.data.Pixels(levels)
     vae = tinyvae.VAE.create(784, (case["hidden"],), case["latent"], rng=rng, activation="relu")
 
+    binary = tinyvae.data.binarize(x[:5], rng)
+
     def run():
         if quantity == "samples":
-            tinyvae.evaluate.log_likelihood(vae, x[:5], rng, case["samples"])
+            tinyvae.evaluate.log_likelihood(vae, binary, rng, case["samples"])
         else:
             rows = slice(0, value if quantity == "batch" else None)
             tinyvae.fit(vae, x[rows] if quantity == "batch" else x, epochs=1, rng=rng,
