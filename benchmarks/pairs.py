@@ -79,7 +79,7 @@ def compare(ours, theirs, case, rounds=31, seconds=0.15):
         times = np.empty((rounds, 2))
         for i in range(rounds):
             for j in (0, 1) if i % 2 else (1, 0):
-                time.sleep(0.05)  # the other side's BLAS threads stop spinning
+                time.sleep(0.25)  # the other side's BLAS threads stop spinning
                 times[i, j] = sides[j].run(counts[j]) / counts[j]
     finally:
         for side in sides:

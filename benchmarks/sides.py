@@ -4,6 +4,7 @@ first steps, to be checked against the other side's, then runs one iteration whe
 python -m benchmarks.sides NAME CASE  speaks with `benchmarks.pairs.Side` over stdin and stdout.
 """
 
+import itertools
 import json
 import sys
 import time
@@ -11,28 +12,38 @@ import time
 import numpy as np
 
 CHECKED_STEPS = 5
+BATCHES = 64
 
 
 def tensors(case):
-    """The same weights, pixels and noise for every side, in float32."""
+    """The same weights, pixels and noise for every side, in float32  ->  VAE, [(x, eps), ...]
+
+    64 batches, for a network that sees one batch again and again kills units, and then Adam's
+    moments fade into numbers below float32's normal range, which are slow.
+    """
     import tinyvae
+    from tinyvae import data
 
     rng = np.random.default_rng(0)
     vae = tinyvae.VAE.create(784, (case["hidden"],), 20, rng=rng, activation="relu")
-    x = (rng.random((case["batch"], 784)) < 0.2).astype(np.float32)
-    eps = rng.standard_normal((case["batch"], 20), dtype=np.float32)
-    return vae, x, eps
+    images = np.asarray(data.load("mnist5k").x_train)
+    batches = []
+    for _ in range(BATCHES):
+        x = data.binarize(images[rng.integers(len(images), size=case["batch"])], rng)
+        batches.append((x, rng.standard_normal((len(x), 20), dtype=np.float32)))
+    return vae, batches
 
 
 def step_tinyvae(case):
     """Forward, backward, Adam: what `fit` does for one batch."""
     from tinyvae.optim import Adam
 
-    vae, x, eps = tensors(case)
+    vae, batches = tensors(case)
+    batches = itertools.cycle(batches)
     adam = Adam(vae.params)
 
     def step():
-        loss, _, _, grads = vae.loss_and_grads(x, eps)
+        loss, _, _, grads = vae.loss_and_grads(*next(batches))
         adam.step(grads)
         return float(loss)
 
@@ -41,7 +52,7 @@ def step_tinyvae(case):
 
 def step_products(case):
     """The limit: the fourteen matrix products of a step alone, in NumPy, into buffers."""
-    vae, x, z = tensors(case)
+    vae, [(x, z), *_] = tensors(case)
     W = {name.removesuffix(".W"): p for name, p in vae.params.items() if name.endswith("W")}
     h, logits = np.ones((len(x), case["hidden"]), np.float32), np.ones_like(x)
     to_h, to_z, to_x = np.empty_like(h), np.empty_like(z), np.empty_like(x)
@@ -63,13 +74,13 @@ def step_products(case):
 
 
 def torch_twin(case):
-    """The twin network in PyTorch, with tinyvae's weights  ->  torch, parameters, loss function"""
+    """The twin in PyTorch, with tinyvae's weights  ->  torch, parameters, batches, loss function"""
     import torch
     from torch.nn import functional as F
 
-    vae, x, eps = tensors(case)
+    vae, batches = tensors(case)
     params = {n: torch.tensor(v, requires_grad=True) for n, v in vae.params.items()}
-    x, eps = torch.tensor(x), torch.tensor(eps)
+    batches = itertools.cycle([(torch.tensor(x), torch.tensor(eps)) for x, eps in batches])
 
     def layer(name, h):
         return F.linear(h, params[f"{name}.W"], params[f"{name}.b"])
@@ -78,7 +89,7 @@ def torch_twin(case):
         if name.endswith("W"):
             params[name] = torch.tensor(vae.params[name].T.copy(), requires_grad=True)
 
-    def loss():
+    def loss(x, eps):
         h = F.relu(layer("encoder.0", x))
         mu, logvar = layer("mu", h), layer("logvar", h)
         z = mu + torch.exp(0.5 * logvar) * eps
@@ -87,16 +98,16 @@ def torch_twin(case):
         kl = -0.5 * torch.sum(1 + logvar - mu * mu - logvar.exp())
         return (recon + kl) / len(x)
 
-    return torch, list(params.values()), loss
+    return torch, list(params.values()), batches, loss
 
 
 def step_torch(case, fused=False, compiled=False):
-    torch, params, loss = torch_twin(case)
+    torch, params, batches, loss = torch_twin(case)
     adam = torch.optim.Adam(params, 1e-3, fused=fused)
     loss = torch.compile(loss) if compiled else loss
 
     def step():
-        value = loss()
+        value = loss(*next(batches))
         adam.zero_grad()
         value.backward()
         adam.step()
@@ -118,13 +129,13 @@ def step_jax(case):
     import jax
     import jax.numpy as jnp
 
-    vae, x, eps = tensors(case)
-    x, eps = jnp.asarray(x), jnp.asarray(eps)
+    vae, batches = tensors(case)
+    batches = itertools.cycle([(jnp.asarray(x), jnp.asarray(eps)) for x, eps in batches])
     params = {n: jnp.asarray(v) for n, v in vae.params.items()}
     zeros = {n: jnp.zeros_like(v) for n, v in params.items()}
     state = [params, zeros, {n: jnp.zeros_like(v) for n, v in params.items()}, jnp.float32(0)]
 
-    def loss(p):
+    def loss(p, x, eps):
         h = jax.nn.relu(x @ p["encoder.0.W"] + p["encoder.0.b"])
         mu, logvar = h @ p["mu.W"] + p["mu.b"], h @ p["logvar.W"] + p["logvar.b"]
         z = mu + jnp.exp(0.5 * logvar) * eps
@@ -134,8 +145,8 @@ def step_jax(case):
         kl = -0.5 * jnp.sum(1 + logvar - mu * mu - jnp.exp(logvar))
         return (recon + kl) / len(x)
 
-    def update(params, m, v, t):
-        value, grads = jax.value_and_grad(loss)(params)
+    def update(params, m, v, t, x, eps):
+        value, grads = jax.value_and_grad(loss)(params, x, eps)
         t = t + 1
         m = {n: 0.9 * m[n] + 0.1 * grads[n] for n in m}
         v = {n: 0.999 * v[n] + 0.001 * grads[n] ** 2 for n in v}
@@ -147,7 +158,7 @@ def step_jax(case):
     update = jax.jit(update, donate_argnums=(0, 1, 2))
 
     def step():
-        value, *state[:] = update(*state)
+        value, *state[:] = update(*state, *next(batches))
         return float(value)
 
     return step
@@ -156,14 +167,14 @@ def step_jax(case):
 def likelihood_tinyvae(case):
     from tinyvae import evaluate
 
-    vae, x, _ = tensors(case)
+    vae, [(x, _), *_] = tensors(case)
     rng = np.random.default_rng(1)
     return lambda: float(evaluate.log_likelihood(vae, x, rng, case["samples"]).mean())
 
 
 def likelihood_products(case):
     """The limit: the decoder's matrix products alone, in chunks of the same size."""
-    vae, x, _ = tensors(case)
+    vae, [(x, _), *_] = tensors(case)
     z = np.ones((250, 20), np.float32)
     g, logits = np.empty((250, case["hidden"]), np.float32), np.empty((250, 784), np.float32)
 
@@ -179,7 +190,7 @@ def likelihood_torch(case):
     import torch
     from torch.nn import functional as F
 
-    vae, x, _ = tensors(case)
+    vae, [(x, _), *_] = tensors(case)
     p = {n: torch.tensor(v) for n, v in vae.params.items()}
     x = torch.tensor(x)
 
