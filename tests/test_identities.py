@@ -257,7 +257,7 @@ def test_elbo_is_unbiased_for_any_number_of_samples():
 def test_elbo_is_at_most_log_px():
     rng = np.random.default_rng(14)
     vae, x = small_vae(rng), pictures(rng, 8)
-    assert (evaluate.elbo(vae, x, rng, samples=500) < exact_log_px(vae, x)).all()
+    assert (evaluate.elbo(vae, x, rng, samples=200) < exact_log_px(vae, x)).all()
 
 
 def test_importance_weighted_bound_reaches_log_px():
@@ -265,13 +265,13 @@ def test_importance_weighted_bound_reaches_log_px():
     vae, x = small_vae(rng), pictures(rng, 8)
     for name in ("mu.W", "mu.b", "logvar.W", "logvar.b"):
         vae.params[name] *= 0.2  # a q about as wide as the prior: no weight rules the others
-    found = evaluate.log_likelihood(vae, x, rng, samples=20_000)
-    assert found == pytest.approx(exact_log_px(vae, x), abs=0.05)
+    found = evaluate.log_likelihood(vae, x, rng, samples=5000)
+    assert found == pytest.approx(exact_log_px(vae, x), abs=0.1)
 
 
 def test_importance_weighted_bound_is_the_elbo_at_one_sample_and_rises():
     rng = np.random.default_rng(16)
-    vae, x = small_vae(rng), np.repeat(pictures(rng, 1), 1000, axis=0)
+    vae, x = small_vae(rng), np.repeat(pictures(rng, 1), 100, axis=0)
     bounds = [estimate(evaluate.log_likelihood(vae, x, rng, samples=s)) for s in (1, 4, 16)]
     elbo = estimate(evaluate.elbo(vae, x, rng, samples=20))
     assert bounds[0].z(elbo.mean) < 5

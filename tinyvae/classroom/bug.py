@@ -16,6 +16,7 @@ AREAS = {
 }
 
 MEASURED = Path(__file__).with_name("effects.json")
+CHECKED = Path(__file__).with_name("checks.json")
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,9 @@ def entrance(bugs: list[Bug]) -> Callable:
 def measurements() -> dict:
     """What `python -m tinyvae.classroom.effects` wrote: settings, the right numbers, effects."""
     return json.loads(MEASURED.read_text(encoding="utf-8"))
+
+
+@cache
+def checked() -> dict:
+    """What `python tests/checks.py` wrote: the names of the checks, and which see a mistake."""
+    return json.loads(CHECKED.read_text(encoding="utf-8"))

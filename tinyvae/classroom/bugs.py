@@ -14,7 +14,7 @@ import textwrap
 from pathlib import Path
 
 from tinyvae.classroom import bugs_elbo, bugs_estimators, bugs_kl, bugs_network, bugs_sampler
-from tinyvae.classroom.bug import AREAS, Bug, measurements
+from tinyvae.classroom.bug import AREAS, Bug, checked, measurements
 from tinyvae.classroom.planting import planted
 
 __all__ = ["AREAS", "MUSEUM", "Bug", "in_area", "planted"]
@@ -106,17 +106,32 @@ This page is made by `python -m tinyvae.classroom.bugs`; the effects, all in nat
 `python -m tinyvae.classroom.effects`, which trains a small VAE on digits with each mistake planted,
 takes it out again, and judges the model by right code: means over the test digits and over {seeds}
 seeds, {epochs} epochs each.  Without a mistake log p(x) is {log_px:.1f} and the ELBO {elbo:.1f};
-from seed to seed they differ by {spread:.2f} (standard deviation).  That each mistake turns a test
-of this package red is shown by `tests/test_planted_bugs.py`.
+from seed to seed they differ by {spread:.2f} (standard deviation).
 """
 
+CHECKS = """\
+`x`: the check fails when the mistake is planted into the package; `.`: the mistake passes.  The
+gradient check compares the backward pass with the forward: it sees the mistakes in the backward
+pass, and no other.  The wrong KLs have [a table of their own](#what-sees-which-wrong-kl).
+
+The checks are the tests of `tests/test_identities.py`.  `python tests/checks.py` plants the
+mistakes and runs them, before this page is made; `tests/test_planted_bugs.py` does so again and
+compares.
+"""
+GRADIENT = "test_gradient_of_every_parameter_is_the_difference_quotient"
+
+KL_CHECKS = {
+    "cubature": "test_kl_is_what_cubature_finds",
+    "400 dimensions": "test_kl_of_many_dimensions_is_the_sum_over_them",
+    "gradient check": GRADIENT,
+}
 MATRIX = """\
-### What sees which
+### What sees which wrong KL
 
 `x`: the law, or a test of exact values with nothing but such Gaussians, sees the mistake; `.`: the
-mistake passes.  Exact values of Gaussians in general (by cubature, say) see them all, the one that
-underflows in 400 dimensions only.  `tests/test_bugs.py` computes this table and compares.  The laws
-of `tinyvae check` are finer; [kill-matrix.md](kill-matrix.md) has the table for all of them.
+mistake passes.  `tests/test_bugs.py` computes these columns and compares; the last three are tests
+of the package, as above.  The laws of `tinyvae check` are finer; [kill-matrix.md](kill-matrix.md)
+has the table for all of them.
 """
 
 NOTATION = """\
@@ -141,7 +156,8 @@ def preface() -> str:
 def page() -> str:
     """docs/bugs.md: the famous mistake, then all the others, area by area."""
     famous = MUSEUM[FAMOUS]
-    parts = [preface(), "## The famous one\n", entry(famous)]
+    parts = [preface(), "## The famous one\n", entry(famous), "## What sees which\n", CHECKS]
+    parts += checks_matrix()
     for area, title in AREAS.items():
         parts.append(f"## {title}\n")
         if area == "kl":
@@ -168,12 +184,46 @@ def entry(bug: Bug) -> str:
     )
 
 
+def checks_matrix() -> list[str]:
+    """The checks by number, and the mistakes against them, but for those in the KL."""
+    seen_by = {
+        name: seen for name, seen in checked()["seen by"].items() if MUSEUM[name].area != "kl"
+    }
+    sees = {c: sum(c in seen for seen in seen_by.values()) for c in checked()["checks"]}
+    checks = [GRADIENT, *(c for c in sees if c != GRADIENT and sees[c])]
+    legend = [["", "check", "sees"], [":-:", "---", ":-:"]]
+    for number, check in enumerate(checks, 1):
+        sentence = check.removeprefix("test_").replace("_", " ")
+        legend.append([str(number), sentence, str(sees[check])])
+    rows = [["mistake", "1 gradient", *map(str, range(2, len(checks) + 1))]]
+    rows.append(["---"] + [":-:"] * len(checks))
+    for name, seen in seen_by.items():
+        rows.append([named(MUSEUM[name]), *marks(c in seen for c in checks)])
+    return [table(legend), table(rows)]
+
+
 def matrix() -> str:
     """Mistakes in the KL against laws, as a Markdown table."""
-    heads = [*bugs_kl.LAWS, *bugs_kl.ONLY]
+    laws = [*bugs_kl.LAWS, *bugs_kl.ONLY]
+    heads = [*laws, *KL_CHECKS]
     rows = [["mistake", *heads], ["---"] + [":-:"] * len(heads)]
     for name, passes in bugs_kl.PASSES.items():
-        rows.append([f"{MUSEUM[name].code} {name}", *("." if h in passes else "x" for h in heads)])
+        seen = checked()["seen by"][name]
+        seen = [law not in passes for law in laws] + [c in seen for c in KL_CHECKS.values()]
+        rows.append([named(MUSEUM[name]), *marks(seen)])
+    return table(rows)
+
+
+def named(bug: Bug) -> str:
+    return f"{bug.code} {bug.name}"
+
+
+def marks(seen) -> list[str]:
+    return ["x" if sees else "." for sees in seen]
+
+
+def table(rows: list[list[str]]) -> str:
+    """Rows of cells as a Markdown table"""
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
