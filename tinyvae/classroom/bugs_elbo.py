@@ -69,7 +69,7 @@ enter(
     and the loss is minimised by running away from the prior, as far as the numbers go.""",
     seen_by="""loss = mean(recon + beta kl), checked with a KL that is not zero; and the loss's
     bound. Not by a gradient check.""",
-    thread="EderSantana/gumbel#3, dev4488/VAE_gumble_softmax#1",
+    thread="""EderSantana/gumbel#3, dev4488/VAE_gumble_softmax#1, wiseodd/generative-models#43""",
 )
 
 
@@ -189,6 +189,7 @@ enter(
     the loss stops growing, and where it is clipped the gradient is zero and nothing is learnt.""",
     seen_by="""Exact values at large logits: the true one grows without end. Not by a gradient check
     away from the clip.""",
+    thread="keras-team/keras#15249, tensorflow/tensorflow#41595, deeplearning4j/nd4j#2121",
 )
 
 

@@ -113,7 +113,7 @@ enter(
     tempts="""logsumexp is a library function; the mean in the formula has to be added by hand. With
     5000 samples the number is 8.5 nats too good, and improves with every further one.""",
     seen_by="Equal weights: any number of samples must give the same. Not with one sample.",
-    thread="YosefLab/scVI-dev#8, lucidrains/logavgexp-torch#3, choderalab/perses#1238",
+    thread="YosefLab/scVI-dev#8",
 )
 enter(
     "A28b",
@@ -127,6 +127,7 @@ enter(
     cancels, and whoever comes from there does not put it back.""",
     seen_by="""Any exact value: with one sample the wrong one is 0. Not by 'it rises with the number
     of samples'.""",
+    thread="choderalab/perses#1238, casadi/casadi#3208, elixir-nx/axon#527",
 )
 enter(
     "A29",

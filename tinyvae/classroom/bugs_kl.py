@@ -310,7 +310,7 @@ def distance_in_q(mean_q, cov_q, mean_p, cov_p):
     passes="zero sign affine additive stationary curvature",
     thread=(
         "kumar-shridhar/PyTorch-BayesianCNN#28, google-deepmind/rlax#14, psanch21/VAE-GMVAE#6, "
-        "openai/spinningup#192"
+        "openai/spinningup#192, wiseodd/generative-models#74"
     ),
 )
 def swapped_arguments(mean_q, cov_q, mean_p, cov_p):
@@ -383,9 +383,7 @@ def distance_doubled(mean_q, cov_q, mean_p, cov_p):
     "standard deviation of q in the trace",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq^1/2) + d' Sp^-1 d - k )",
     passes="additive",
-    thread=(
-        "pytorch/examples#225, pat-coady/trpo#25, alecGraves/BVAE-tf#4, DaehanKim/vgae_pytorch#2"
-    ),
+    thread="pytorch/examples#225, alecGraves/BVAE-tf#4, DaehanKim/vgae_pytorch#2",
 )
 def std_in_trace(mean_q, cov_q, mean_p, cov_p):
     """N(m, s) means a variance in one book, a standard deviation in the next and in most libraries.
@@ -404,6 +402,7 @@ def std_in_trace(mean_q, cov_q, mean_p, cov_p):
     passes="additive",
     thread=(
         "KarenUllrich/Tutorial_BayesianCompressionForDL#1, "
+        "KarenUllrich/Tutorial_BayesianCompressionForDL#8, "
         "pyg-team/pytorch_geometric#1368, rstudio/keras3#359"
     ),
 )
@@ -437,6 +436,7 @@ def log_squared(mean_q, cov_q, mean_p, cov_p):
     "log-determinant of the diagonal only",
     wrong=("1/2 ( sum log diag(Sp) - sum log diag(Sq) + tr(Sp^-1 Sq) + d' Sp^-1 d - k )"),
     passes="zero additive diagonal one-dimension",
+    thread="resibots/limbo#8",
     forms=(),
 )
 def logdet_of_diagonal(mean_q, cov_q, mean_p, cov_p):
@@ -483,6 +483,7 @@ def trace_of_diagonals(mean_q, cov_q, mean_p, cov_p):
     "log-determinant from Cholesky without the factor 2",
     wrong=("1/2 ( sum log diag(Lp) - sum log diag(Lq) + tr(Sp^-1 Sq) + d' Sp^-1 d - k )"),
     passes="zero affine additive",
+    thread="krasserm/bayesian-machine-learning#4",
 )
 def cholesky_without_two(mean_q, cov_q, mean_p, cov_p):
     """S = L L', so |S| = |L|^2 and log|S| = 2 sum log diag(L).  With the 1/2 in front of the
@@ -534,6 +535,7 @@ def transposed_factor(mean_q, cov_q, mean_p, cov_p):
     "only the diagonal of Lp^-1 Lq squared",
     wrong="1/2 ( log|Sp| - log|Sq| + sum diag(Lp^-1 Lq)^2 + d' Sp^-1 d - k )",
     passes="zero sign additive stationary diagonal one-dimension",
+    thread="GPflow/GPflow#2130",
     forms=(),
 )
 def diagonal_of_factor(mean_q, cov_q, mean_p, cov_p):

@@ -108,6 +108,7 @@ enter(
     tempts="""Two heads are fed by one layer, and the second assignment to `dh` overwrites the
     first. Both heads' own weights get right gradients; what lies below learns from one of them.""",
     seen_by="A gradient check of every parameter by name. Not by a check of the heads.",
+    thread="TrenTorch/TrenTorch#182, sony/nnabla#532",
 )
 
 

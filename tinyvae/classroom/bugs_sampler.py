@@ -41,7 +41,7 @@ enter(
     seen_by="""The moment test, var z = exp(logvar), and the ELBO identity. Not by any gradient
     check: forward and backward agree.""",
     thread="""keras-team/keras#3283, keras-team/keras#9970, keras-team/keras#9972,
-    rachtsingh/ibp_vae#3, rishikksh20/vae_tacotron2#3""",
+    rachtsingh/ibp_vae#3, rishikksh20/vae_tacotron2#3, DeepTrackAI/DeepTrack2#170""",
 )
 
 
@@ -68,7 +68,7 @@ enter(
     It is one only because z no longer comes from the q that the KL pays for.""",
     seen_by="""The moment test, and the bound: the "ELBO" rises above log p(x). Not by a gradient
     check.""",
-    thread="keras-team/keras#4211",
+    thread="keras-team/keras#4211, AllenBeau/pFedBayes#1",
 )
 
 
@@ -131,6 +131,7 @@ enter(
     of loss and gradient is still unbiased. Only its variance grows.""",
     seen_by="""The covariance between two rows of the noise. Not by any test of a mean: all of them
     hold.""",
+    thread="freyavoiceai/FreyaTTS#4",
 )
 
 
