@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -72,6 +73,10 @@ def single_inside(mean_q, cov_q, mean_p, cov_p):
 def single(mu, logvar):
     mu, logvar = np.float32(mu), np.float32(logvar)
     return 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(-1)
+
+
+def textbook_terms(mu, logvar):
+    return 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar)
 
 
 def list_of_floats(mu, logvar):
@@ -223,6 +228,11 @@ def weighted(a=0.5, b=0.5, c=0.5, k=-0.5, one=0.0):
         (weighted(one=0.125), "It differs from the KL by the constant 1/8"),
         (weighted(1.5, 1.5, 1.5, -1.5), "It is 3 times the KL"),
         (weighted(0, 0, 0, 0, 0.3), "It is 3/10, whatever"),
+        (lambda mu, logvar: single(mu, logvar) / np.log(2), "times the KL: in bits, not in nats"),
+        (lambda m0, S0, m1, S1: 2 * textbook(m0, S0, m1, S1) / len(m0),
+         "Before the division it is 2 times the KL"),
+        (lambda m0, S0, m1, S1: weighted(c=1)(m0, S0, m1, S1) / len(m0),
+         "Before the division the quadratic form has the weight 1 instead of 1/2"),
         (lambda mu, logvar: 0.5 * (mu**2 + np.exp(2 * logvar) - 1 - 2 * logvar).sum(-1),
          "right if its scale arguments are log standard deviations"),
         (lambda mu, std: 0.5 * (mu**2 + np.exp(std) - 1 - std).sum(-1),
@@ -265,6 +275,21 @@ def test_reduced_batch_is_noted(f, word):
     assert f"the {word} over the batch" in " ".join(checker.check_kl(f).notes)
 
 
+def test_batch_that_is_summed_away_is_told():
+    report = checker.check_kl(lambda mu, logvar: textbook_terms(mu, logvar).sum(axis=0))
+    assert report.right
+    assert "it takes one pair at a time: a batch of 4 gives shape (3,)" in str(report)
+
+
+def test_report_speaks_of_no_arguments_but_the_functions_own():
+    def kl(m, lv):
+        return single(m, lv) + 0.1 * lv.sum(-1)
+
+    report = str(checker.check_kl(kl))
+    for name in ("mean_q", "cov_q", "mean_p", "cov_p", "logvar", "mu"):
+        assert not re.search(rf"\b{name}\b", report)
+
+
 def test_smallest_case_is_small():
     report = checker.check_kl(bugs.MUSEUM["dimension-missing"].f)
     zero = {"mean_q": [0], "cov_q": [[1]], "mean_p": [0], "cov_p": [[1]]}
@@ -281,9 +306,10 @@ def test_report_is_the_same_every_time():
 
 
 def test_report_fits_a_projector():
-    for f in (ours, single_inside, plain_numbers, *(bug.f for bug in bugs.in_area("kl")[:4])):
+    wrong = [lambda mu, logvar: None, *(bug.f for bug in bugs.in_area("kl")[:4])]
+    for f in (ours, single_inside, plain_numbers, sum_over_batch, *wrong):
         text = str(checker.check_kl(f))
-        assert text.isascii()
+        assert text.isascii() and "\n\n\n" not in text
         assert max(map(len, text.splitlines())) <= 100
 
 

@@ -1,6 +1,6 @@
 """What must be true of the whole: moments, sums, bounds and symmetries, against the oracles.
 
-Each test kills mistakes that a gradient check lets pass: tests/test_planted_bugs.py says which.
+Each test kills mistakes that a gradient check lets pass: docs/bugs.md says which.
 """
 
 import itertools

@@ -14,6 +14,7 @@ import argparse
 import functools
 import json
 import sys
+import textwrap
 import time
 import warnings
 from dataclasses import asdict, dataclass, field
@@ -350,6 +351,8 @@ def _reduction(subject):
             "wrong",
             f"it gave shape {together.shape} for a batch of {count}: ({count},) is meant",
         )
+    else:
+        return "-", f"it takes one pair at a time: a batch of {count} gives shape {together.shape}"
     return "-", "it takes one pair at a time"
 
 
@@ -422,20 +425,22 @@ def _lines(report):
         widest = max(map(len, report.case), default=0)
         for name, value in report.case.items():
             yield f"    {name:{widest}} = {_shown(value)}"
-        yield ""
+        says = report.says if _sentence(report.says) not in report.diagnosis else ""
+        if report.rows or says:
+            yield ""
         widest = max((len(row["of"]) for row in report.rows), default=0)
         numbers = [(_number(row["given"]), _number(row["true"])) for row in report.rows]
         column = max((len(given) for given, _ in numbers), default=0)
         for row, (given, true) in zip(report.rows, numbers, strict=True):
             yield f"    {row['of']:{widest}}   yours {given:>{column}}   true {true}"
-        if report.says and _sentence(report.says) not in report.diagnosis:
-            yield f"    {report.says}"
+        if says:
+            yield f"    {says}"
         yield ""
         yield from report.diagnosis
     if report.notes:
         yield ""
         for note in report.notes:
-            yield f"Note: {note}"
+            yield from textwrap.wrap(f"Note: {note}", 100)
 
 
 def _number(x):

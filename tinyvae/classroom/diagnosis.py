@@ -230,7 +230,7 @@ def _weights(pairs, found, slack):
     columns = np.array([terms(pair) for pair in pairs])
     dimensions = columns[:, 3]
     right = RIGHT
-    says = []
+    says, it = [], "it"
     if dimensions.min() == dimensions.max():  # one dimension only: k and the constant are one
         columns, right = columns[:, :4], RIGHT[:4]
     weights = _fit(columns, found, slack)
@@ -239,24 +239,32 @@ def _weights(pairs, found, slack):
         if weights is None:
             return None
         says.append("Everything is divided by the dimension k: a mean over dimensions, not a sum.")
+        it = "before the division it"
     off = np.abs(weights - right) > 1e-4
     if not off.any():
         return Diagnosis(tuple(says)) if says else None
     factor = weights[0] / 0.5
     if np.allclose(weights, factor * right, atol=1e-5) and abs(factor) > 1e-5:
-        says.append(f"It is {_number(factor)} times the KL.")
-        return Diagnosis(tuple(says))
+        in_bits = ": in bits, not in nats" if abs(factor * np.log(2) - 1) < 1e-5 else ""
+        says.append(f"{it} is {_number(factor)} times the KL{in_bits}.")
+        return _sentences(says)
     if np.all(np.abs(weights[:3]) < 1e-5):
         k, one = (*weights[3:], 0.0)[:2]
         of_k = f"{_number(k)} k + " if abs(k) > 1e-5 else ""
-        return Diagnosis((f"It is {of_k}{_number(one)}, whatever the means and covariances.",))
+        says.append(f"{it} is {of_k}{_number(one)}, whatever the means and covariances.")
+        return _sentences(says)
     if np.array_equal(np.flatnonzero(off), [4]):
-        says.append(f"It differs from the KL by the constant {_number(weights[4])}.")
+        says.append(f"{it} differs from the KL by the constant {_number(weights[4])}.")
     elif np.array_equal(np.flatnonzero(off), [3]):
-        says.append(f"It differs from the KL by exactly {_number(weights[3] + 0.5)} k.")
-    for name, weight, true in zip(NAMED, weights, right, strict=False):
-        if abs(weight - true) > 1e-4:
-            says.append(f"{name} has the weight {_number(weight)} instead of {_number(true)}.")
+        says.append(f"{it} differs from the KL by exactly {_number(weights[3] + 0.5)} k.")
+    before = it.removesuffix("it")
+    for name, w, true in zip(NAMED, weights, right, strict=False):
+        if abs(w - true) > 1e-4:
+            says.append(f"{before}{name} has the weight {_number(w)} instead of {_number(true)}.")
+    return _sentences(says)
+
+
+def _sentences(says):
     return Diagnosis(tuple(line[0].upper() + line[1:] for line in says))
 
 
@@ -315,6 +323,6 @@ def _other_terms(kl, pairs, found, slack):
         (
             f"Its values are those of  {formula.removeprefix('+ ')}",
             "    where the KL is  1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k ),",
-            "    Sq, Sp the covariances, d = mean_q - mean_p",
+            "    Sq, Sp the covariances, mq, mp the means, d = mq - mp",
         )
     )

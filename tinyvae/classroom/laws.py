@@ -343,7 +343,7 @@ def same_answer_twice(kl, pair):
         )
 
 
-@law("arguments untouched", "mean_q, cov_q, ... are as before", one_pair, values=False)
+@law("arguments untouched", "they are as before", one_pair, values=False)
 def arguments_untouched(kl, pair):
     """Arguments are the caller's: they are read, not written."""
     arguments = kl.arguments(*pair)
@@ -394,7 +394,7 @@ def direction(kl, pair):
 
 @law(
     "sum over coordinates",
-    "diagonal cov:  KL = sum of the KLs of the coordinates",
+    "coordinates independent:  KL = the sum of their KLs",
     one_pair,
 )
 def sum_over_coordinates(kl, pair):
@@ -499,14 +499,14 @@ def stationary(kl, pair):
 
 @law(
     "limits",
-    "t cov_q: k/2 log 1/t for small t, t/2 tr(cov_p^-1 cov_q) for large",
+    "t times q's variance: k/2 log 1/t for small t, linear for large",
     one_pair,
 )
 def limits(kl, pair):
     """A narrow q costs k/2 nats for every factor e; a wide one costs its trace, seen from p."""
 
     slope = 0.5 * np.trace(np.linalg.solve(pair.cov_p, pair.cov_q))
-    for near, far, of in ((1e-4, 1e-6, "cov_q / 100"), (1e4, 1e6, "100 cov_q")):
+    for near, far, of in ((1e-4, 1e-6, "var of q / 100"), (1e4, 1e6, "var of q * 100")):
         there, further = (pair._replace(cov_q=t * pair.cov_q) for t in (near, far))
         values = kl(*there), kl(*further)
         expected = slope * (far - near) - 0.5 * pair.k * np.log(far / near)

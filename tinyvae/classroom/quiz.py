@@ -21,7 +21,8 @@ def run(args) -> int:
     """`tinyvae quiz`: ask, take answers from the terminal or a pipe, count.    ->  exit status"""
     if args.list:
         for number, snippet in enumerate(SNIPPETS, 1):
-            print(f"{number:3d}  {snippet.name:30s}{snippet.claim}")
+            line = f"{number:3d}  {snippet.name:30s}{snippet.claim}"
+            print(textwrap.fill(line, 95, subsequent_indent=" " * 35, break_on_hyphens=False))
         return 0
     if args.number is not None and not 1 <= args.number <= len(SNIPPETS):
         said = f"there is no question {args.number}; they are numbered 1 to {len(SNIPPETS)}"
