@@ -281,6 +281,13 @@ def test_batch_that_is_summed_away_is_told():
     assert "it takes one pair at a time: a batch of 4 gives shape (3,)" in str(report)
 
 
+def test_mistake_beyond_the_dimensions_that_one_tries_is_seen():
+    report = checker.check_kl(lambda mu, logvar: textbook_terms(mu, logvar)[..., :8].sum(-1))
+    assert report.broken == "many dimensions" and report.names == []
+    report = checker.check_kl(lambda mu, logvar: single(mu, logvar) / (mu.shape[-1] < 100))
+    assert report.broken == "many dimensions" and report.names == []
+
+
 def test_report_speaks_of_no_arguments_but_the_functions_own():
     def kl(m, lv):
         return single(m, lv) + 0.1 * lv.sum(-1)

@@ -123,12 +123,17 @@ def _in_the_museum(kl, pairs, found, slack):
 
 
 def museum_in_high_dimension(kl, pair):
-    """The entries that fail where kl fails, on one extreme pair, and are right elsewhere"""
+    """The entries that give no number where kl gives none, on one extreme pair"""
     says, names = [], []
+    if np.isfinite(value(kl, pair)):
+        return None
     for bug in bugs.in_area("kl"):
         if np.isfinite(value(bug.f, pair)):
             continue
-        says += [f'This is {bug.code} "{bug.title}"', f"    wrong  {bug.wrong}"]
+        says += [
+            f'There {bug.code} "{bug.title}" gives no number, either',
+            f"    wrong  {bug.wrong}",
+        ]
         says += [f"    `tinyvae bugs {bug.name}` tells more"]
         names.append(bug.name)
     return Diagnosis(tuple(says), tuple(names)) if names else None
