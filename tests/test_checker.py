@@ -225,6 +225,7 @@ def weighted(a=0.5, b=0.5, c=0.5, k=-0.5, one=0.0):
         (weighted(b=1), "The trace term has the weight 1 instead of 1/2"),
         (weighted(a=0.75), "The log-determinant ratio has the weight 3/4 instead of 1/2"),
         (weighted(k=-1), "It differs from the KL by exactly -1/2 k"),
+        (weighted(k=-1), "The dimension k has the weight -1 instead of -1/2"),
         (weighted(one=0.125), "It differs from the KL by the constant 1/8"),
         (weighted(1.5, 1.5, 1.5, -1.5), "It is 3 times the KL"),
         (weighted(0, 0, 0, 0, 0.3), "It is 3/10, whatever"),

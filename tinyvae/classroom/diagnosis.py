@@ -204,7 +204,13 @@ def _other_matrices(kl, rng, k):
 
 TERMS = ("log-determinant ratio", "trace", "quadratic form", "k", "constant")
 RIGHT = np.array([0.5, 0.5, 0.5, -0.5, 0.0])
-NAMED = ("the log-determinant ratio", "the trace term", "the quadratic form", "k", "the constant 1")
+NAMED = (
+    "the log-determinant ratio",
+    "the trace term",
+    "the quadratic form",
+    "the dimension k",
+    "the constant 1",
+)
 
 
 def terms(pair):

@@ -20,6 +20,7 @@ Cases are readable when shrunk: dimensions 1 to 4, means and log-variances that 
 of 1/2, covariances L L' with such an L.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -251,12 +252,6 @@ def joined(first, second):
         np.concatenate([first.mean_p, second.mean_p]),
         block(first.cov_p, second.cov_p),
     )
-
-
-def coordinate(pair, i):
-    """The distributions of x_i"""
-    i = slice(i, i + 1)
-    return Pair(pair.mean_q[i], pair.cov_q[i, i], pair.mean_p[i], pair.cov_p[i, i])
 
 
 # ---- the laws ------------------------------------------------------------------------------------
@@ -552,7 +547,13 @@ def many_dimensions(kl, pair):
 
 def _sum_over_coordinates(pair):
     """KL(q || p) of diagonal covariances, from the definition"""
-    return sum(truth(coordinate(pair, i)) for i in range(pair.k))
+    numbers = [np.diag(part) if part.ndim == 2 else part for part in pair]
+    return sum(_of_one_coordinate(*of_one) for of_one in np.transpose(numbers).tolist())
+
+
+@functools.lru_cache(maxsize=10_000)
+def _of_one_coordinate(mean_q, var_q, mean_p, var_p):
+    return float(gaussian_kl(mean_q, var_q, mean_p, var_p))
 
 
 def _short(array):
