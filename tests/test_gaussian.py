@@ -103,6 +103,44 @@ def test_kl_in_high_dimension_with_a_determinant_that_underflows():
     assert gaussian.kl(np.zeros(400), 2 * cov, np.zeros(400), cov) == pytest.approx(true)
 
 
+@pytest.mark.parametrize("axes", ["one scale", "each its own", "shared by q and p"])
+@given(rng=rngs, k=sizes)
+def test_kl_at_any_scale_is_right_or_inf(axes, rng, k):
+    """Variances from 1e-300 to 1e300, and correlated: no LinAlgError, no NaN."""
+    scales = 10 ** rng.uniform(-150, 150, (2, 1 if axes == "one scale" else k)) * np.ones((2, k))
+    if axes == "shared by q and p":
+        scales[1] = scales[0]
+    covs = [covariance(rng, k, 10.0) * np.outer(scale, scale) for scale in scales]
+    means = rng.standard_normal((2, k)) * 10 ** rng.uniform(-300, 300, (2, k))
+    if axes == "shared by q and p":
+        means = rng.standard_normal((2, k)) * scales
+    with mp.workdps(1300):
+        true = kl_exact(means[0], covs[0], means[1], covs[1])
+        got = gaussian.kl(means[0], covs[0], means[1], covs[1])
+        if 2 * true > np.finfo(float).max:
+            assert got == np.inf
+        else:
+            assert relative(got, true) <= 1e-12
+
+
+def test_kl_at_the_ends_of_the_range():
+    one, zero = np.eye(2), np.zeros(2)
+    assert gaussian.kl(zero, 1e300 * one, zero, 1e-300 * one) == np.inf
+    assert gaussian.kl(zero, 1e-300 * one, zero, 1e300 * one) == pytest.approx(
+        600 * np.log(10) - 1, rel=1e-14
+    )
+    assert gaussian.kl(zero, 1.7e308 * one, zero, 1.7e308 * one) == 0
+    assert gaussian.kl([1e200, 0], one, zero, one + 0.5) == np.inf
+    assert gaussian.kl([1e308, 1e308], one, [-1e308, -1e308], one + 0.5) == np.inf
+
+
+def test_a_density_that_overflows_is_minus_infinity():
+    cov = np.eye(2) + 0.5
+    assert gaussian.log_density([1e308, 1e308], [-1e308, -1e308], cov) == -np.inf
+    assert gaussian.log_density([1e200, 1e300], [-1e200, 0], 1e-300 * cov) == -np.inf
+    assert np.isnan(gaussian.log_density([np.nan, 0], [0, 0], cov))
+
+
 def test_kl_follows_float32():
     pair = [np.asarray(a, np.float32) for a in gaussians(np.random.default_rng(0), 3)]
     got = gaussian.kl(*pair)

@@ -26,8 +26,8 @@ def kl(mean_q, cov_q, mean_p, cov_p):
     With v_i the eigenvalues of cov_p^-1 cov_q the first three terms are sum_i (v_i - 1) - log v_i,
     each of them >= 0.  Where all v_i are near 1 they come from cov_q - cov_p, whitened, so that
     nearly equal Gaussians keep their digits; elsewhere from the Cholesky factors.
-    The relative error is below 50 eps cond(cov_p).  Exactly 0.0 for q = p, never negative; inf,
-    or NumPy's LinAlgError, where it overflows.
+    The relative error is below 50 eps cond(cov_p), whatever the scales of the axes.  Exactly 0.0
+    for q = p, never negative, inf where twice the true value overflows.
 
     mean (..., k), cov (..., k, k)  ->  (...)
 
@@ -45,12 +45,15 @@ def kl(mean_q, cov_q, mean_p, cov_p):
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         delta = _whiten(root_p, (mean_q - mean_p)[..., None])[..., 0]
         half = _whiten(root_p, cov_q - cov_p)
-        near = np.linalg.eigvalsh(_whiten(root_p, np.swapaxes(half, -1, -2)))  # v - 1: difference
-        std = np.linalg.svd(_whiten(root_p, root_q), compute_uv=False)  # sqrt(v): ratio
+        near = np.linalg.eigvalsh(_tame(_whiten(root_p, np.swapaxes(half, -1, -2))))  # v - 1
+        std = np.linalg.svd(_tame(_whiten(root_p, root_q)), compute_uv=False)  # sqrt(v)
+        x, log_det = (std - 1) * (std + 1), 2 * (_log_diagonal(root_q) - _log_diagonal(root_p))
+        wide = std[..., -1:] < 1e-3 * std[..., :1]  # the least of them have lost their digits
+        far = np.where(wide, x - log_det, _minus_log1p(x, 2 * np.log(std)))
         close = np.abs(near).max(axis=-1, keepdims=True) <= 0.5
-        x = np.where(close, near, (std - 1) * (std + 1))
-        log_v = np.where(close, np.log1p(np.where(close, near, 0)), 2 * np.log(std))
-        value = (0.5 * _minus_log1p(x, log_v) + 0.5 * delta * delta).sum(axis=-1)
+        near = np.where(close, near, 0)
+        twice = np.where(close, _minus_log1p(near, np.log1p(near)), far) + delta * delta
+        value = (0.5 * twice).sum(axis=-1)
     return np.nan_to_num(value, nan=np.inf, posinf=np.inf)  # inf - inf on the way to inf
 
 
@@ -141,14 +144,17 @@ def log_density(x, mean, cov):
 
         -1/2 [ (x - mean)' cov^-1 (x - mean) + log det cov + k log 2 pi ]
 
-    x, mean (..., k), cov (..., k, k)  ->  (...).    Raises ValueError as `kl` does.
+    x, mean (..., k), cov (..., k, k)  ->  (...), -inf where it overflows.    Raises ValueError as
+    `kl` does.
     """
     (x,) = reals(x=x)
     mean, cov, root = _gaussian("", mean, cov)
     same_length(**{"x": x, "mean": mean, "rows of cov": cov[..., 0]})
     with np.errstate(over="ignore", invalid="ignore"):
         delta = _whiten(root, (x - mean)[..., None])[..., 0]
-        return -(0.5 * (delta * delta + _LOG_2PI) + _log_diagonal(root)).sum(axis=-1)
+        value = -(0.5 * (delta * delta + _LOG_2PI) + _log_diagonal(root)).sum(axis=-1)
+    overflow = np.isnan(value) & ~np.isnan(x).any(axis=-1)  # inf - inf on the way to -inf
+    return np.where(overflow, value.dtype.type(-np.inf), value)[()]
 
 
 def log_density_diagonal(x, mu, logvar):
@@ -215,6 +221,12 @@ def _log_diagonal(root):
     return np.log(np.diagonal(root, axis1=-2, axis2=-1))
 
 
+def _tame(A):
+    """A, but what has overflowed is a number whose square does: LAPACK takes no infinity."""
+    huge = np.finfo(A.dtype).max ** 0.75
+    return np.nan_to_num(A, nan=huge, posinf=huge, neginf=-huge)
+
+
 def _whiten(root, A):
     """root^-1 A.    (..., k, k), (..., k, n)  ->  (..., k, n)
 
@@ -227,8 +239,10 @@ def _gaussian(name, mean, cov):
     """mean, cov, and cov's Cholesky factor;  ValueError, naming the argument, if not a Gaussian."""
     mean_name, cov_name = (f"mean_{name}", f"cov_{name}") if name else ("mean", "cov")
     mean, cov = reals(**{mean_name: mean, cov_name: cov})
-    if cov.ndim < 2 or mean.ndim < 1 or cov.shape[-2:] != (mean.shape[-1],) * 2:
-        raise ValueError(f"{cov_name} {cov.shape} must be k x k for {mean_name} {mean.shape}")
+    if cov.ndim < 2 or mean.shape[-1:] in ((), (0,)) or cov.shape[-2:] != mean.shape[-1:] * 2:
+        raise ValueError(
+            f"{cov_name} {cov.shape} must be k x k for {mean_name} {mean.shape}, with k >= 1"
+        )
     for argument, array in ((mean_name, mean), (cov_name, cov)):
         if not np.isfinite(array).all():
             raise ValueError(f"{argument} holds NaN or infinity")
@@ -237,6 +251,6 @@ def _gaussian(name, mean, cov):
     if (np.abs(cov - transposed).max(axis=(-1, -2)) > tolerance).any():
         raise ValueError(f"{cov_name} is not symmetric")
     try:
-        return mean, cov, np.linalg.cholesky(0.5 * (cov + transposed))
+        return mean, cov, np.linalg.cholesky(cov + 0.5 * (transposed - cov))
     except np.linalg.LinAlgError:
         raise ValueError(f"{cov_name} is not positive definite") from None
