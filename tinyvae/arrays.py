@@ -18,6 +18,10 @@ def floats(**arguments):
     """
     arrays = []
     for name, value in arguments.items():
+        if type(value) is np.ndarray and value.dtype.char in "fdFD":  # as nearly always
+            arrays.append(value)
+            continue
+        _unmasked(name, value)
         try:
             array = np.asarray(value)
         except ValueError:  # a list of rows that differ in length
@@ -83,15 +87,54 @@ def same_rows(**arguments):
         raise ValueError(f"each must be a matrix, with one row per example: {said}")
 
 
+def affine(x, W, b):
+    """x, W, b as `floats`;  ValueError unless x (..., I), W (I, O) and b (O,) fit together."""
+    x, W, b = floats(x=x, W=W, b=b)
+    if W.ndim != 2 or x.shape[-1:] != W.shape[:1] or b.shape != W.shape[1:]:
+        raise ValueError(
+            f"x {x.shape}, W {W.shape} and b {b.shape} must have the shapes (..., I), (I, O), (O,)"
+        )
+    return x, W, b
+
+
+def affine_backward(dy, x, W):
+    """dy, x, W as `floats`;  ValueError unless dy (B, O), x (B, I) and W (I, O), or None, fit."""
+    dy, x = floats(dy=dy, x=x)
+    same_rows(dy=dy, x=x)
+    if W is not None:
+        (W,) = floats(W=W)
+        if W.shape != (x.shape[1], dy.shape[1]):
+            raise ValueError(
+                f"dy {dy.shape}, x {x.shape} and W {W.shape} must have the shapes (B, O), (B, I), "
+                "(I, O)"
+            )
+    return dy, x, W
+
+
+def alike(**arguments):
+    """The arguments as `floats`;  ValueError unless all have the shape of the last."""
+    arrays = floats(**arguments)
+    if len({array.shape for array in arrays}) > 1:
+        exactly(arrays[-1].shape, **arguments)
+    return arrays
+
+
 def images(**arguments):
     """Raise ValueError unless each is an array (N, D) of float32 or float64, and not empty."""
     for name, x in arguments.items():
+        _unmasked(name, x)
         held, shape = getattr(x, "dtype", type(x).__name__), np.shape(x)
         if held not in (np.float32, np.float64) or len(shape) != 2 or 0 in shape:
             raise ValueError(
                 f"{name} must be an array (N, D) of float32 or float64, not empty; "
                 f"it is {held} of shape {shape}"
             )
+
+
+def _unmasked(name, array):
+    """Raise ValueError for masked elements, which np.asarray would count."""
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise ValueError(f"{name} has masked elements, which would count; leave them out")
 
 
 def within(low, high, **arguments):
@@ -119,7 +162,7 @@ def whole(least, **arguments):
     """Raise ValueError unless each is a whole number, and at least that."""
     for name, n in arguments.items():
         if not isinstance(n, int | np.integer) or n < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, not {n!r}")
+            raise ValueError(f"{name} must be a whole number of at least {least}, not {_said(n)}")
 
 
 def number(least, below=math.inf, **arguments):
@@ -127,15 +170,20 @@ def number(least, below=math.inf, **arguments):
     for name, value in arguments.items():
         single = isinstance(value, int | float | np.integer | np.floating)
         if not single or not least <= value < below:
-            raise ValueError(f"{name} must be a number in [{least}, {below}), not {value!r}")
+            raise ValueError(f"{name} must be a number in [{least}, {below}), not {_said(value)}")
 
 
 def generator(rng):
     """Raise ValueError unless rng is what all random numbers come from."""
     if not isinstance(rng, np.random.Generator):
         raise ValueError(
-            f"rng must be a np.random.Generator, such as np.random.default_rng(0), not {rng!r}"
+            f"rng must be a np.random.Generator, such as np.random.default_rng(0), not {_said(rng)}"
         )
+
+
+def _said(value):
+    """A value in one line, and not a long one"""
+    return " ".join(repr(value).split())[:100]
 
 
 def quietly(function):

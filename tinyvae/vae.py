@@ -9,7 +9,7 @@ Source: Kingma and Welling, "Auto-encoding variational Bayes", 2014.
 import numpy as np
 
 from tinyvae import bernoulli, gaussian
-from tinyvae.arrays import exactly, quietly
+from tinyvae.arrays import exactly, number, quietly
 from tinyvae.layers import sigmoid
 from tinyvae.network import EncoderDecoder
 
@@ -31,8 +31,10 @@ class VAE(EncoderDecoder):
         recon (B,) = -log p(x|z),    kl (B,) = KL( q(z|x) || p(z) ),    elbo = -(recon + kl)
 
         x (B, D) in {0, 1}, eps (B, Z) ~ N(0, I).  Both terms are >= 0.  beta weighs the terms only
-        in their sum, so it changes nothing here.    Raises ValueError where shapes do not fit.
+        in their sum, so it changes nothing here.    Raises ValueError where shapes do not fit, or
+        where beta is not a number >= 0.
         """
+        number(0, beta=beta)
         mu, logvar = self.encode(x)
         z = gaussian.reparameterize(mu, logvar, eps)
         return bernoulli.nll(self.decode(z), x), gaussian.kl_to_standard_normal(mu, logvar)
@@ -42,14 +44,14 @@ class VAE(EncoderDecoder):
         """loss = mean(recon + beta kl) in nats, recon (B,), kl (B,), and d loss / d params.
 
         x (B, D), eps (B, Z).  The gradients come in a dict with the keys of ``params``; with
-        ``wrt_x`` it also has "x".    Raises ValueError where shapes do not fit.
+        ``wrt_x`` it also has "x".    Raises ValueError as `loss` does.
         """
         # fmt: off
         # forward
         h = self.encoder_layers(x)                                # x, ..., (B, H)
         mu, logvar = self.head("mu", h[-1]), self.head("logvar", h[-1])       # (B, Z)
         z = gaussian.reparameterize(mu, logvar, eps)              # (B, Z)
-        exactly(mu.shape, eps=eps)                                # one for each x
+        _check(mu, eps, beta)
         g = self.decoder_layers(z)                                # z, ..., (B, G)
         logits = self.head("logits", g[-1])                       # (B, D)
         recon, slope = bernoulli.nll_and_slope(logits, x)         # (B,)  summed over pixels, (B, D)
@@ -79,3 +81,9 @@ class VAE(EncoderDecoder):
     def reconstruct(self, x):
         """x (B, D)  ->  x_hat (B, D), the pixel means sigmoid(logits) at z = mu"""
         return sigmoid(self.decode(self.encode(x)[0]))
+
+
+def _check(mu, eps, beta):
+    """Raise ValueError unless there is one eps for each x, and beta is a number >= 0."""
+    exactly(mu.shape, eps=eps)
+    number(0, beta=beta)
