@@ -312,6 +312,16 @@ def twice(folder):
         archive.writestr("params.mu.b.npy", npy(np.zeros(2, np.float32)))
 
 
+def many_members(folder):
+    """A table of contents that names one member again and again"""
+    content = (folder / "checkpoint.npz").read_bytes()
+    start, end = content.index(b"PK\1\2"), content.rindex(b"PK\5\6")
+    line = content[start : content.index(b"PK\1\2", start + 4)]
+    table = 60_000 * line
+    tail = content[end:][:12] + len(table).to_bytes(4, "little") + content[end:][16:]
+    (folder / "checkpoint.npz").write_bytes(content[:start] + table + tail)
+
+
 def huge_header(folder):
     header = npy(np.zeros(2, np.float32)).replace(b"(2,), }        ", b"(999999999999,)}", 1)
     with_member("params.mu.b.npy", header, sealed=False)(folder)
@@ -358,6 +368,7 @@ REFUSED = {
     "promises": (promising, "promises more bytes than it has"),
     "huge header": (huge_header, "promises 3999999999996"),
     "twice": (twice, "holds a member twice"),
+    "very many members": (many_members, "holds more than 50,000 members, which no model has"),
     "path": (with_member("../mu.npy", npy(MU_W)), "or paths"),
     "absolute path": (with_member("C:mu.npy", npy(MU_W)), "or paths"),
     "not an array": (with_member("a.txt", b"a", sealed=False), "not arrays"),

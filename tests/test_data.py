@@ -9,6 +9,7 @@ import re
 import struct
 import subprocess
 import sys
+import time
 import warnings
 import zipfile
 import zlib
@@ -388,9 +389,11 @@ PACKED = gzip.compress(IMAGES)
         (PACKED[: len(PACKED) // 2], ["cannot be read as an IDX file"]),
         (PACKED[:2], ["cannot be read as an IDX file"]),
         (PACKED + b"garbage", ["cannot be read as an IDX file"]),
-        (PACKED[:-8] + b"\0\0\0\0" + PACKED[-4:], ["CRC"]),
+        (PACKED[:-8] + b"\0\0\0\0" + PACKED[-4:], ["incorrect data check"]),
         (PACKED[:-4] + b"\0\0\0\0", ["cannot be read as an IDX file"]),
         (PACKED[:10] + b"\xff" * 20, ["cannot be read as an IDX file"]),
+        (gzip.compress(b"") * 20_000, ["has more than 10,000 gzip members"]),
+        (PACKED + gzip.compress(b"") * 20_000, ["has more than 10,000 gzip members"]),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",  # the bytes differ by day
 )
@@ -398,6 +401,28 @@ def test_bad_idx(tmp_path, content, words):
     write_folder(tmp_path)
     (tmp_path / "train-images-idx3-ubyte").write_bytes(content)
     refused(tmp_path, "train-images-idx3-ubyte", *words)
+
+
+@pytest.mark.parametrize("size", [1, 7, 50, 1000])
+@pytest.mark.parametrize("padding", [b"", b"\0" * 3, b"\0" * 200_000])
+def test_gzip_members_are_read_one_after_another(tmp_path, size, padding):
+    """As programs write them that pack in parallel, the last one empty, zeros to fill a block."""
+    write_folder(tmp_path, labels=False)
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (500, 3, 5), dtype=np.uint8)
+    idx = HEADER[:4] + struct.pack(">3I", *x.shape) + x.tobytes()
+    parts = [idx[at : at + size] for at in range(0, len(idx), size)] + [b""]
+    packed = b"".join(gzip.compress(part, mtime=0) for part in parts) + padding
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(packed)
+    assert np.array_equal(data.load(tmp_path).x_train.levels, x.reshape(500, -1))
+
+
+def test_ten_megabytes_of_empty_gzip_members_take_less_than_a_second(tmp_path):
+    write_folder(tmp_path)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(gzip.compress(b"") * 500_000)
+    start = time.process_time()
+    refused(tmp_path, "train-images-idx3-ubyte", "has more than 10,000 gzip members")
+    assert time.process_time() - start < 1
 
 
 def test_idx_files_that_do_not_fit_together(tmp_path):
