@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyvae import VAE, checkpoint, data, fit
+from tinyvae import VAE, checkpoint, cli, data, fit
 from tinyvae.checkpoint import CheckpointError
 from tinyvae.optim import Adam
 from tinyvae.train import silent
@@ -39,7 +39,7 @@ class Format(NamedTuple):
     name: str
     prepare: Callable  # folder -> path: writes all that belongs together; `path` gets damaged
     load: Callable  # path -> anything
-    refusal: type  # the one exception that may come
+    refusal: type | tuple  # the one exception that may come, or several
     right: Callable  # content, loaded -> is `loaded` what the damaged content says?
     unpack: Callable = bytes  # what is damaged of the file's content,
     pack: Callable = bytes  # and its way back: damage inside an intact wrapping
@@ -126,7 +126,7 @@ def run_files():
     optimizer, history = Adam(vae.params), []
     fit(vae, rng.random((20, 6), dtype=np.float32), epochs=2, batch_size=8, rng=rng, report=silent,
         optimizer=optimizer, history=history)  # fmt: skip
-    options = {"dataset": "digits", "seed": 0, "beta": 1.0}
+    options = {k: v for k, v in cli.DEFAULTS.items() if k not in cli.OF_THE_MODEL}
     return checkpoint.pack(vae, options, optimizer, rng, history)
 
 
@@ -146,6 +146,13 @@ def load_checkpoint_of(path):
     """Without the configuration beside it, which would give a change away"""
     path.with_name("config.json").unlink(missing_ok=True)
     return load_run_of(path)
+
+
+def resume_checkpoint_of(path):
+    """As `tinyvae train --resume` does before it asks for the data"""
+    run = load_checkpoint_of(path)
+    cli._resumed(path.parent, {})
+    return run
 
 
 def right_run(content, loaded):
@@ -191,9 +198,15 @@ def resealed(name):
 
 
 def right_state(content, loaded):
-    """What was loaded is what the text in there says."""
-    text = member("state")(content)
-    return json.loads(text[text.index(b"\n") + 1 :]) == checkpoint._state(loaded)
+    """What was loaded is what the text in there says, and its options can be trained with."""
+    text, options = member("state")(content), loaded.options
+    return (
+        json.loads(text[text.index(b"\n") + 1 :]) == checkpoint._state(loaded)
+        and all(type(options[name]) is int for name in ("epochs", "batch_size", "save_every"))
+        and min(options["epochs"], options["batch_size"], options["save_every"]) >= 1
+        and 0 < options["learning_rate"] <= 1e6
+        and 0 <= options["beta"] <= 1e6
+    )
 
 
 def right_parameter(content, loaded):
@@ -231,8 +244,8 @@ FORMATS = [
     Format(
         "state in checkpoint",
         prepare_run("checkpoint.npz"),
-        load_checkpoint_of,
-        CheckpointError,
+        resume_checkpoint_of,
+        (CheckpointError, cli.Refused),
         right_state,
         member("state"),
         resealed("state"),

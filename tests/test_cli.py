@@ -160,6 +160,35 @@ def test_a_run_that_is_done_has_its_files_put_right(capsys, cwd):
     assert kill.contents("run") == before
 
 
+@pytest.mark.parametrize("change", ["garbage", "of another run", "missing"])
+def test_history_csv_is_for_people_and_nothing_reads_it(change, capsys, trained, tmp_path):
+    """Evaluating and drawing go by the checkpoint, and --resume writes the table again."""
+    checkpoint.write(tmp_path / "run", kill.contents(trained / "vae"))
+    before = kill.contents(tmp_path / "run")
+    answers = [run(capsys, "evaluate", tmp_path / "run", "--samples", 5)]
+    path = tmp_path / "run" / "history.csv"
+    if change == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"\xff" if change == "garbage" else b"epoch,recon,kl,elbo\n1,9,9,-18\n")
+    answers.append(run(capsys, "evaluate", tmp_path / "run", "--samples", 5))
+    assert answers[0] == answers[1]
+    assert run(capsys, "train", "--out", tmp_path / "run", "--resume")[0] == 0
+    assert kill.contents(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize("name", ["checkpoint.npz", "config.json"])
+def test_files_swapped_with_another_run_are_noticed(name, capsys, trained, tmp_path):
+    checkpoint.write(tmp_path / "run", kill.contents(trained / "vae"))
+    (tmp_path / "run" / name).write_bytes((trained / "grey" / name).read_bytes())
+    before = kill.contents(tmp_path / "run")
+    for command in ["train", "--resume", "--out"], ["evaluate"], ["plot"]:
+        status, out, err = run(capsys, *command, tmp_path / "run")
+        assert (status, out, err.count("\n")) == (2, "", 1), err
+        assert "config.json: is not the configuration of the checkpoint.npz beside it" in err
+    assert kill.contents(tmp_path / "run") == before
+
+
 def test_a_run_is_not_overwritten(capsys, cwd):
     run(capsys, "train", *TINY, "--epochs", 1, "--out", "run")
     before = kill.contents("run")
@@ -202,6 +231,50 @@ def test_resume_changes_nothing_that_made_the_run(options, said, capsys, trained
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert said in err
     assert kill.contents(trained / "vae") == before
+
+
+NONSENSE = {
+    "epochs": [1e30, 0, -3, True, "5", None, 10**30, [[5]]],
+    "batch_size": ["x", 0, -1, 2.5],
+    "save_every": [0, 1.0, None],
+    "learning_rate": [-0.1, 0.0, 1e300, "fast", [0.1], True],
+    "beta": [-1.0, "x", {}, 1e7],
+    "seed": [-1, 0.5, "0", 2**64],
+    "binarize": [1, "no", None],
+    "dataset": [5, None, [["digits"]], "no-such-data", "", "--help", "a\0b.npz", "\ud800"],
+    "data_sha256": [None, 5, "0" * 64],
+}
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [(name, value) for name, values in NONSENSE.items() for value in values],
+    ids=repr,
+)
+def test_options_that_no_training_has_are_refused(
+    name, value, capsys, trained, tmp_path, monkeypatch
+):
+    """A checkpoint that somebody made by hand, sealed and all, is no way around the ranges."""
+    monkeypatch.setattr(cli, "fit", lambda *arguments, **options: pytest.fail("it trains"))
+    made = checkpoint.load_run(trained / "vae")
+    made.options[name] = value
+    checkpoint.save(tmp_path / "run", *made)
+    before = kill.contents(tmp_path / "run")
+    for command in ["train", "--resume", "--out"], ["evaluate"], ["plot"]:
+        status, out, err = run(capsys, *command, tmp_path / "run")
+        assert (status, out, err.count("\n")) == (2, "", 1), err
+        assert err.startswith(f"tinyvae {command[0]}: ")
+    assert {name: text for name, text in kill.contents(tmp_path / "run").items() if text} == before
+
+
+@pytest.mark.parametrize("t", [-1, 0.5, "1", None, True, 10**400])
+def test_an_optimizer_after_no_number_of_steps_is_refused(t, capsys, trained, tmp_path):
+    made = checkpoint.load_run(trained / "vae")
+    made.optimizer.t = t
+    checkpoint.save(tmp_path / "run", *made)
+    status, out, err = run(capsys, "train", "--resume", "--out", tmp_path / "run", "--epochs", 3)
+    assert (status, out, err.count("\n")) == (2, "", 1), err
+    assert "has an optimizer after" in err
 
 
 def test_resume_with_the_same_options_is_fine(capsys, trained):

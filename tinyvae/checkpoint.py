@@ -365,6 +365,8 @@ def _optimizer(state, params, arrays):
     optimizer = OPTIMIZERS[state["class"]](params, **numbers)
     optimizer.moments = {moment: _named(arrays, moment) for moment in optimizer.moments}
     optimizer.t = state["t"]
+    if type(optimizer.t) is not int or not 0 <= optimizer.t < 2**63:
+        raise CheckpointError(f"has an optimizer after {str(optimizer.t)[:40]} steps")
     return optimizer
 
 

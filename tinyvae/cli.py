@@ -429,7 +429,28 @@ def _settings(run, folder):
             f"{folder} was not made by `tinyvae train`, so its data set is not known; load it in "
             "Python with tinyvae.checkpoint.load"
         )
+    if not _acceptable(run.options):
+        raise Refused(
+            f"{folder} holds options that `tinyvae train` does not take; was its checkpoint.npz "
+            "made by hand?"
+        )
     return settings
+
+
+def _acceptable(options):
+    """Whether `tinyvae train` would take them, each of its own type"""
+    saved = {name: options[name] for name in DEFAULTS if name not in OF_THE_MODEL}
+    if any(type(value) is not type(DEFAULTS[name]) for name, value in saved.items()):
+        return False
+    dataset, _ = saved.pop("dataset"), saved.pop("binarize")
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in saved.items()]
+    parser = _Parser(exit_on_error=False)
+    train_arguments(parser)
+    try:
+        parser.parse_args([*words, "--", dataset])
+    except argparse.ArgumentError:
+        return False
+    return True
 
 
 def _dataset(run, folder):
