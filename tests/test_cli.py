@@ -554,6 +554,29 @@ def test_the_module_is_the_program_and_a_closed_pipe_is_quiet(cwd):
     assert done.stdout.splitlines()[-1] in ("0", "141")  # 0: it was faster than head
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error(closed, trained, cwd):
+    words = ["train", *TINY, "--epochs", "1", "--out", "run"], ["evaluate", "nowhere"]
+    for status, arguments in zip((0, 2), words, strict=True):
+        command = f'"{sys.executable}" -m tinyvae {" ".join(arguments)} {closed}'
+        done = subprocess.run(["bash", "-c", command], env=kill.ENVIRONMENT, text=True,
+                              capture_output=True)  # fmt: skip
+        assert done.returncode == status
+        assert "Traceback" not in done.stderr
+        assert "nowhere" not in done.stdout
+    assert checkpoint.load_run("run").history
+
+
+def test_names_that_the_output_cannot_say_are_escaped(trained, cwd):
+    (cwd / "ünï").symlink_to(trained / "vae")
+    done = subprocess.run(
+        [sys.executable, "-m", "tinyvae", "evaluate", "ünï", "--samples", "3"],
+        env=kill.ENVIRONMENT | {"PYTHONIOENCODING": "ascii"}, text=True, capture_output=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(r"\xfcn\xef: 2 epochs of digits")
+
+
 def on_a_terminal(*arguments, stop_at=None):
     """Run the program with a terminal of 120 columns as stdout and stderr  ->  status, lines
 

@@ -108,6 +108,7 @@ COMMANDS = {
 def main(argv=None):
     """The program, for these arguments or those of the process  ->  exit status"""
     argv = sys.argv[1:] if argv is None else list(argv)
+    _open_streams()
     name = "check kl" if argv[:2] == ["check", "kl"] else "".join(argv[:1])
     command = COMMANDS.get(name)
     try:
@@ -133,6 +134,16 @@ def main(argv=None):
     except (Refused, CheckpointError, data.DataError, OSError, MemoryError) as error:
         _say(f"tinyvae {name}: {_sentence(error)}")
         return 2
+
+
+def _open_streams():
+    """Streams that the caller has closed lead nowhere; what ASCII cannot say is escaped."""
+    for name, mode in ("stdin", "r"), ("stdout", "w"), ("stderr", "w"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+        elif getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 # --- train --------------------------------------------------------------------------------------
