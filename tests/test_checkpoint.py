@@ -219,6 +219,13 @@ def test_what_could_not_be_read_again_is_not_saved(tmp_path):
     with pytest.raises(CheckpointError, match="rng must use one of PCG64"):
         checkpoint.save(tmp_path, *run)
 
+    run = a_run()._replace(history=[{"epoch": 1}])
+    with pytest.raises(CheckpointError, match="a history that no training has"):
+        checkpoint.save(tmp_path, *run)
+    for value in {1}, np.nan, np.float32(1):
+        with pytest.raises(CheckpointError, match="options must be what JSON can hold"):
+            checkpoint.save(tmp_path, *a_run()._replace(options={"a": value}))
+
     class MyVAE(VAE):
         pass
 
@@ -470,6 +477,12 @@ def test_no_run_there(tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(CheckpointError, match=said):
             checkpoint.load(path)
+
+
+@pytest.mark.parametrize("value", [None, 5, b"run", ["run"]])
+def test_what_is_no_path_is_no_run(value):
+    with pytest.raises(CheckpointError, match=f"not {type(value).__name__}"):
+        checkpoint.load(value)
 
 
 def test_a_pipe_does_not_keep_it_waiting(tmp_path):

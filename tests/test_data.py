@@ -361,6 +361,12 @@ def test_not_a_file(tmp_path, monkeypatch):
     refused(tmp_path / "secret.npz", "Permission denied")
 
 
+@pytest.mark.parametrize("name", [None, 5, b"digits", ["digits"]])
+def test_what_is_no_name_is_no_data_set(name):
+    with pytest.raises(data.DataError, match=f"not by {type(name).__name__}"):
+        data.load(name)
+
+
 HEADER = bytes([0, 0, 8, 3]) + struct.pack(">3I", 7, 3, 5)
 IMAGES = HEADER + bytes(range(105))
 PACKED = gzip.compress(IMAGES)

@@ -378,7 +378,7 @@ def a_parameter():
 
 
 NUMBERS = {
-    "a whole number of at least 0": [-1, 1.5, "3", None, np.nan],
+    "a whole number of at least 0": [-1, True, 1.5, "3", None, np.nan],
     "a whole number of at least 1": [0, -1, 1.5, "3", None, np.inf],
     "a number in [0, inf)": [-1e-9, np.inf, np.nan, "1e-3", None, [0.1], 1j, np.ones((B, 1))],
     "a number in [0, 1)": [-0.1, 1, 1.5, np.nan, "0.9", None],

@@ -161,7 +161,7 @@ def binary(**arguments):
 def whole(least, **arguments):
     """Raise ValueError unless each is a whole number, and at least that."""
     for name, n in arguments.items():
-        if not isinstance(n, int | np.integer) or n < least:
+        if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, not {_said(n)}")
 
 

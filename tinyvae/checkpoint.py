@@ -60,6 +60,8 @@ def load_run(run_folder):
     `fit(run.model, x, rng=run.rng, optimizer=run.optimizer, history=run.history, ...)` goes on
     bit for bit as if nothing had happened.    Raises CheckpointError as `load` does.
     """
+    if not isinstance(run_folder, str | os.PathLike):
+        raise CheckpointError(f"a run is a folder's path, not {type(run_folder).__name__}")
     folder = Path(run_folder)
     content = _content(folder / "checkpoint.npz")
     with _naming(folder / "checkpoint.npz", "a checkpoint"):
@@ -78,9 +80,10 @@ def load_run(run_folder):
 def save(run_folder, model, options=None, optimizer=None, rng=None, history=()):
     """Write the run into the folder, which is made if need be.    `save(folder, *run)` for a Run
 
-    Raises CheckpointError if it cannot be written, or if a parameter is not finite; what was there
-    before is then still there.
+    Raises CheckpointError if it cannot be written, or not be read again: a parameter that is not
+    finite, say, or an option that JSON cannot hold; what was there before is then still there.
     """
+    _history(_table(history))
     write(run_folder, pack(model, options, optimizer, rng, history))
 
 
@@ -93,7 +96,10 @@ def pack(model, options=None, optimizer=None, rng=None, history=()):
         raise CheckpointError(f"rng must use one of {', '.join(BIT_GENERATORS)}, not {rng}")
     state, arrays = _state(run), _parameters_and_moments(run)
     _check(arrays, state, _empty_model(state["model"], most_layers=len(arrays)))
-    text = json.dumps(state, allow_nan=False)
+    try:
+        text = json.dumps(state, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"options must be what JSON can hold: {error}") from None
     arrays["history"] = _table(run.history)
     arrays["state"] = np.frombuffer(text.encode(), np.uint8)
     arrays["sha256"] = archive.digest(arrays)

@@ -94,6 +94,8 @@ def load(name):
     >>> digits.x_train.shape, digits.x_test.shape, digits.image_shape
     ((1500, 64), (297, 64), (8, 8))
     """
+    if not isinstance(name, str | os.PathLike):
+        raise DataError(f"a data set is named by a text or a path, not by {type(name).__name__}")
     name = os.fspath(name)
     if name in TRAIN_SIZE:
         return _shipped(name, TRAIN_SIZE[name])
