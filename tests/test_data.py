@@ -740,7 +740,7 @@ def test_binarize_refuses_what_is_no_probability(x, word):
 
 @pytest.mark.parametrize("form", fuzz.FORMATS, ids=lambda form: form.name)
 def test_damaged_files_are_refused_or_read_right(form):
-    refusals, read, complaints = fuzz.fuzz(form, rounds=300)
+    refusals, read, complaints = fuzz.fuzz(form, rounds=400)
     assert complaints == []
     assert refusals > 100
     assert read > 0

@@ -381,6 +381,7 @@ NUMBERS = {
     "a whole number of at least 0": [-1, True, 1.5, "3", None, np.nan],
     "a whole number of at least 1": [0, -1, 1.5, "3", None, np.inf],
     "a number in [0, inf)": [-1e-9, np.inf, np.nan, "1e-3", None, [0.1], 1j, np.ones((B, 1))],
+    "a finite number": [np.inf, -np.inf, np.nan, "1", None, [1.0], 1j, np.ones((B, 1))],
     "a number in [0, 1)": [-0.1, 1, 1.5, np.nan, "0.9", None],
     "a np.random.Generator": [
         None,
@@ -398,7 +399,7 @@ PLACES = [
     (fitted, "learning_rate", "a number in [0, inf)"),
     (fitted, "beta", "a number in [0, inf)"),
     *[(lambda beta, cls=cls, name=name: getattr(model(cls), name)(bits(B, D), draw(B, Z), beta),
-       "beta", "a number in [0, inf)")
+       "beta", "a finite number")
       for cls in (VAE, Autoencoder) for name in ("loss", "loss_and_grads")],
     (fitted, "rng", "a np.random.Generator"),
     (created, "data_dim", "a whole number of at least 1"),

@@ -173,6 +173,14 @@ def number(least, below=math.inf, **arguments):
             raise ValueError(f"{name} must be a number in [{least}, {below}), not {_said(value)}")
 
 
+def finite(**arguments):
+    """Raise ValueError unless each is a single number, and neither infinite nor NaN."""
+    for name, value in arguments.items():
+        single = isinstance(value, int | float | np.integer | np.floating)
+        if not single or not -math.inf < value < math.inf:
+            raise ValueError(f"{name} must be a finite number, not {_said(value)}")
+
+
 def generator(rng):
     """Raise ValueError unless rng is what all random numbers come from."""
     if not isinstance(rng, np.random.Generator):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinyvae import bernoulli
-from tinyvae.arrays import number, quietly
+from tinyvae.arrays import finite, quietly
 from tinyvae.layers import sigmoid
 from tinyvae.network import EncoderDecoder
 
@@ -26,16 +26,16 @@ class Autoencoder(EncoderDecoder):
         """recon (B,) = -log p(x | z = code) in nats, and kl (B,) = 0.
 
         eps and beta are taken, so that one loop trains both models, and ignored; but a beta that is
-        not a number >= 0 is a ValueError, as in `VAE.loss`.
+        no finite number is a ValueError, as in `VAE.loss`.
         """
-        number(0, beta=beta)
+        finite(beta=beta)
         recon = bernoulli.nll(self.decode(self.encode(x)), x)
         return recon, np.zeros_like(recon)
 
     @quietly
     def loss_and_grads(self, x, eps=None, beta=1.0, wrt_x=False):
         """loss = mean(recon) in nats, recon (B,), kl (B,) = 0, grads as `VAE.loss_and_grads`."""
-        number(0, beta=beta)
+        finite(beta=beta)
         # fmt: off
         # forward
         h = self.encoder_layers(x)                                # x, ..., (B, H)

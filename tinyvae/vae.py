@@ -9,7 +9,7 @@ Source: Kingma and Welling, "Auto-encoding variational Bayes", 2014.
 import numpy as np
 
 from tinyvae import bernoulli, gaussian
-from tinyvae.arrays import exactly, number, quietly
+from tinyvae.arrays import exactly, finite, quietly
 from tinyvae.layers import sigmoid
 from tinyvae.network import EncoderDecoder
 
@@ -32,9 +32,9 @@ class VAE(EncoderDecoder):
 
         x (B, D) in {0, 1}, eps (B, Z) ~ N(0, I).  Both terms are >= 0.  beta weighs the terms only
         in their sum, so it changes nothing here.    Raises ValueError where shapes do not fit, or
-        where beta is not a number >= 0.
+        where beta is no finite number (`fit` wants it >= 0).
         """
-        number(0, beta=beta)
+        finite(beta=beta)
         mu, logvar = self.encode(x)
         z = gaussian.reparameterize(mu, logvar, eps)
         return bernoulli.nll(self.decode(z), x), gaussian.kl_to_standard_normal(mu, logvar)
@@ -84,6 +84,6 @@ class VAE(EncoderDecoder):
 
 
 def _check(mu, eps, beta):
-    """Raise ValueError unless there is one eps for each x, and beta is a number >= 0."""
+    """Raise ValueError unless there is one eps for each x, and beta is a finite number."""
     exactly(mu.shape, eps=eps)
-    number(0, beta=beta)
+    finite(beta=beta)
