@@ -435,7 +435,7 @@ PLACES = [
 )
 def test_what_is_out_of_range_is_refused_by_name(call, argument, kind, value):
     refused(lambda: call(**{argument: value}), argument, f"must be {kind}",
-            "not " + " ".join(repr(value).split()))  # fmt: skip
+            "not " + " ".join(repr(value).split())[:100])  # fmt: skip
 
 
 def test_an_adam_that_would_divide_by_nothing_is_refused():

@@ -36,8 +36,6 @@ class Adam:
     algorithm 1; the corrections are folded into the step size, as the end of its section 2 says.
     """
 
-    BLOCK = 32768  # numbers that go through all ten passes together, while they are in cache
-
     def __init__(self, params, learning_rate=1e-3, beta1=0.9, beta2=0.999, tiny=1e-8):
         number(0, learning_rate=learning_rate)
         number(0, below=1, beta1=beta1, beta2=beta2)
@@ -47,13 +45,15 @@ class Adam:
         zeros = {name: np.zeros_like(p) for name, p in params.items()}
         self.moments = {"m": zeros, "v": {name: z.copy() for name, z in zeros.items()}}
         self.t = 0
+        largest = max((p.size for p in params.values()), default=0)
+        self._buffers = np.empty((2, largest), np.result_type(np.float32, *params.values()))
 
     def step(self, grads):
         """One step.    grads: dict with the keys of ``params``
 
         The moments are kept as sums, without the factors 1 - beta, and the step size makes up for
-        it: fewer passes.  Block by block, because whole tensors of 667,000 parameters took 9 times
-        as long.
+        it: fewer passes.  Each pass writes to a buffer that stays: with fresh memory for 667,000
+        parameters a step took nine times as long.
         """
         self.t += 1
         m_scale = (1 - self.beta1) / (1 - self.beta1**self.t)  # m_hat = m_scale * m
@@ -61,12 +61,13 @@ class Adam:
         rate, tiny = self.learning_rate * m_scale / sqrt_v_scale, self.tiny / sqrt_v_scale
         for name, p in self.params.items():
             exactly(p.shape, **{f"the gradient of {name}": grads[name]})
-            rows = max(1, self.BLOCK * len(p) // p.size)
-            for i in range(0, len(p), rows):
-                block = slice(i, i + rows)
-                dp, m, v = (d[name][block] for d in (grads, *self.moments.values()))
-                m *= self.beta1
-                m += dp
-                v *= self.beta2
-                v += dp * dp
-                p[block] -= rate * m / (np.sqrt(v) + tiny)
+            m, v = self.moments["m"][name], self.moments["v"][name]
+            a, b = (buffer[: p.size].reshape(p.shape) for buffer in self._buffers)
+            m *= self.beta1
+            m += grads[name]
+            v *= self.beta2
+            v += np.multiply(grads[name], grads[name], out=a)
+            np.multiply(rate, m, out=a)
+            np.sqrt(v, out=b)
+            b += tiny
+            p -= np.divide(a, b, out=a)
