@@ -180,7 +180,7 @@ def _state(run):
 
 def _optimizer_state(optimizer):
     """What an optimiser is, but for its moments: the numbers that its constructor takes, and t"""
-    names = vars(optimizer).keys() - {"params", "moments", "t"}
+    names = vars(optimizer).keys() - {"params", "moments", "t", "_buffers"}
     numbers = {name: float(getattr(optimizer, name)) for name in sorted(names)}
     return {"class": type(optimizer).__name__, "t": optimizer.t, **numbers}
 
