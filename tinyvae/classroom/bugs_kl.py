@@ -151,7 +151,7 @@ def mistake(code, title, *, wrong, passes, thread="", forms=("diagonal", "standa
                 code=code,
                 wrong=wrong,
                 right=RIGHT,
-                tempts=" ".join(inspect.getdoc(f).split()),
+                tempts=" ".join((inspect.getdoc(f) or "(left out by python -OO)").split()),
                 seen_by=seen_by(PASSES[name]),
                 thread=thread,
                 f=f,
