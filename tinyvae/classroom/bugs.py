@@ -99,7 +99,8 @@ PREFACE = """\
 # The bug museum
 
 Classic mistakes in variational autoencoders, each with the formula, why it tempts, where it was
-made in public, what it does to a trained model, and which check sees it.
+made in public, what it does to a trained model, and which check sees it.  Some of the threads
+are about the same slip in a neighbouring formula: a likelihood, a filter, a dropout mask.
 
 `tinyvae bugs` lists them, `tinyvae bugs NAME` explains one, `tinyvae quiz` asks about them.
 This page is made by `python -m tinyvae.classroom.bugs`; the effects, all in nats, are measured by

@@ -280,6 +280,7 @@ def log_of_bracket(mean_q, cov_q, mean_p, cov_p):
     "trace of Sq^-1 Sp",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sq^-1 Sp) + d' Sp^-1 d - k )",
     passes="zero affine additive",
+    thread="wiseodd/generative-models#74",
 )
 def trace_inverted(mean_q, cov_q, mean_p, cov_p):
     """Which of the two is inverted?  The log-determinant has Sp above Sq, so the trace is written
@@ -294,6 +295,7 @@ def trace_inverted(mean_q, cov_q, mean_p, cov_p):
     "distance measured with Sq^-1",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sq^-1 d - k )",
     passes="zero sign affine additive stationary curvature",
+    thread="wiseodd/generative-models#74",
 )
 def distance_in_q(mean_q, cov_q, mean_p, cov_p):
     """The Mahalanobis distance is usually taken in the distribution one samples from, here q.  In
@@ -339,6 +341,8 @@ def sign_turned(mean_q, cov_q, mean_p, cov_p):
     "distance not squared",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + sqrt( d' Sp^-1 d ) - k )",
     passes="zero sign affine stationary",
+    thread="hoangnguyen7699/StatisticsForApplication_solution#2, "
+    "hoxo-m/densratio#6, autowarefoundation/autoware_core#1464",
 )
 def distance_not_squared(mean_q, cov_q, mean_p, cov_p):
     """A library's `mahalanobis` or `norm` returns the distance, and the formula wants its square.
@@ -353,6 +357,7 @@ def distance_not_squared(mean_q, cov_q, mean_p, cov_p):
     "distance without Sp^-1",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' d - k )",
     passes="zero sign additive stationary standard-normal",
+    thread="deepinv/deepinv#157",
     forms=("diagonal",),
 )
 def distance_without_covariance(mean_q, cov_q, mean_p, cov_p):
@@ -468,6 +473,7 @@ def traces_multiplied(mean_q, cov_q, mean_p, cov_p):
     "trace from the diagonals",
     wrong=("1/2 ( log|Sp| - log|Sq| + sum diag(Sq) / diag(Sp) + d' Sp^-1 d - k )"),
     passes="zero additive diagonal one-dimension standard-normal",
+    thread="shogun-toolbox/shogun#4176, simondlevy/TinyEKF#26",
     forms=(),
 )
 def trace_of_diagonals(mean_q, cov_q, mean_p, cov_p):
@@ -519,6 +525,7 @@ def mean_over_dimensions(mean_q, cov_q, mean_p, cov_p):
     "Lp^-T instead of Lp^-1",
     wrong="1/2 ( log|Sp| - log|Sq| + ||Lp^-T Lq||^2 + d' Sp^-1 d - k )",
     passes="sign additive diagonal one-dimension standard-normal",
+    thread="tidymodels/themis#237, GPflow/GPflow#1663, stan-dev/stan#2671",
     forms=(),
 )
 def transposed_factor(mean_q, cov_q, mean_p, cov_p):
@@ -568,6 +575,7 @@ def jitter_in_log(mean_q, cov_q, mean_p, cov_p):
     "symmetrised",
     wrong="1/2 ( KL(q || p) + KL(p || q) )",
     passes="zero sign affine additive stationary curvature",
+    thread="Boyiliee/SITTA#4, soo89/CSD-SSD#11",
 )
 def symmetrised(mean_q, cov_q, mean_p, cov_p):
     """A distance ought to be symmetric, and the mean of both directions is in use, by the name of
@@ -582,6 +590,7 @@ def symmetrised(mean_q, cov_q, mean_p, cov_p):
     "means left out",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) - k )",
     passes="zero sign affine additive stationary",
+    thread="ratschlab/SVGP-VAE#4",
 )
 def means_left_out(mean_q, cov_q, mean_p, cov_p):
     """It is the formula for two zero-mean Gaussians, as the chapter on Gaussian processes or on
@@ -625,6 +634,7 @@ def prior_ignored(mean_q, cov_q, mean_p, cov_p):
     "0.499 instead of 0.5",
     wrong="0.499 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
     passes="zero sign affine additive stationary",
+    thread="scalanlp/breeze#508, KorfLab/StochHMM#25",
 )
 def constant_mistyped(mean_q, cov_q, mean_p, cov_p):
     """A constant typed in short, or a single-precision step somewhere in the middle.  No eye sees

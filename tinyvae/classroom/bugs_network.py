@@ -31,6 +31,8 @@ enter(
     into logvar is zero.""",
     seen_by="""Finite differences at the same eps. Not by shapes, nor by the loss, which still
     falls: mu learns.""",
+    thread="""RobinBruegger/RevTorch#3, tychovdo/RevGAN#1, openai/guided-diffusion#167,
+    allenai/OLMo-core#828""",
 )
 
 
@@ -149,6 +151,48 @@ enter(
     seen_by="logvar must take both signs. Not by a gradient check.",
     thread="""shekkizh/TensorflowProjects#1, alexlee-gk/video_prediction#3,
     wohlert/semi-supervised-pytorch#16, pkmital/CADL#84""",
+)
+
+
+right_head_backward = vae.VAE.head_backward
+
+
+def mu_head_for_both(self, name, h):
+    return right_head(self, "mu" if name == "logvar" else name, h)
+
+
+def mu_head_for_both_backward(self, name, dy, h):
+    dh, grads = right_head_backward(self, "mu" if name == "logvar" else name, dy, h)
+    return dh, grads if name != "logvar" else {f"logvar.{p}": grads[f"mu.{p}"] for p in "Wb"}
+
+
+def mu_head_for_both_loss_and_grads(self, x, eps, beta=1.0, wrt_x=False):
+    loss, recon, kl, grads = right_loss_and_grads(self, x, eps, beta, wrt_x)
+    for p in "Wb":  # the parameters that are used twice get both gradients, the others none
+        grads[f"mu.{p}"] = grads[f"mu.{p}"] + grads[f"logvar.{p}"]
+        grads[f"logvar.{p}"] = np.zeros_like(grads[f"logvar.{p}"])
+    return loss, recon, kl, grads
+
+
+enter(
+    "A36b",
+    "one-head-for-both",
+    "mu and logvar come from the same head",
+    "model",
+    {
+        "tinyvae.vae:VAE.head": mu_head_for_both,
+        "tinyvae.vae:VAE.head_backward": mu_head_for_both_backward,
+        "tinyvae.vae:VAE.loss_and_grads": mu_head_for_both_loss_and_grads,
+    },
+    wrong="logvar = h W_mu + b_mu",
+    right="logvar = h W_logvar + b_logvar",
+    tempts="""The line for logvar is the line for mu, copied, and one name in it was not changed.
+    All shapes fit, the loss falls, and backpropagation is right about what is written there. But
+    q has a width that follows from its mean, and one pair of weights never moves.""",
+    seen_by="""logvar must be h W + b of weights of its own. Not by a gradient check: where nothing
+    depends on them, their gradient is 0, and so is the difference quotient.""",
+    thread="""cdoersch/vae_tutorial#5, giannifranchi/LP_BNN#3, alexlyzhov/latent-subspaces#1,
+    OpenTalker/SadTalker#969""",
 )
 
 

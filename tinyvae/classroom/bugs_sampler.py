@@ -152,4 +152,6 @@ enter(
     line, and the q that the KL knows has them independent.""",
     seen_by="""The covariance between two coordinates of the noise. Not by moments of one coordinate
     at a time, nor with one latent dimension.""",
+    thread="""BioroboticsLab/IBA#17, quantumiracle/Popular-RL-Algorithms#11,
+    vwxyzjn/cleanrl#500""",
 )
