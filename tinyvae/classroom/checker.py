@@ -181,7 +181,7 @@ def _judge(subject, seed, examples):
 
 
 FIRST = ("one number", "same answer twice")  # where these fail, nothing else can be judged
-EXTREME = ("finite", "many dimensions")
+EXTREME = ("extremes", "many dimensions")
 ONLY_BEYOND_1D = ("additive over blocks", "order of coordinates", "batch", "many dimensions")
 
 
