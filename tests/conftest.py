@@ -1,6 +1,10 @@
 """Settings that every test shares."""
 
 import os
+import signal
+
+# A shell's script ignores Ctrl-C in what it starts with &, and so would the programs under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before NumPy is imported: the tests' matrices are small, and the suite runs on all cores already.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

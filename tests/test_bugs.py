@@ -149,7 +149,7 @@ def test_every_mistake_is_fully_described(bug):
     assert bug.wrong != bug.right
     assert len(bug.tempts) > 60 and bug.tempts.endswith(".")
     assert "Not by" in bug.seen_by or "Not with" in bug.seen_by or "Exact values" in bug.seen_by
-    for thread in filter(None, bug.thread.split(", ")):
+    for thread in bug.thread.split(", "):
         assert re.fullmatch(r"[\w.-]+/[\w.-]+#\d+", thread)
     text = " ".join([bug.title, bug.wrong, bug.right, bug.tempts, bug.seen_by, bug.thread])
     assert text.isascii()

@@ -395,7 +395,9 @@ def test_terminal_left_early(key):
         assert "-9.8476" in terminal.wait_for(PROMPT)
         # The prompt is shown a moment before the key is waited for, and a Ctrl-C of a machine can
         # come in between.  A person presses it again.
-        while terminal.running.poll() is None:
+        for _ in range(15):
+            if terminal.running.poll() is not None:
+                break
             terminal.type(key)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 terminal.running.wait(2)

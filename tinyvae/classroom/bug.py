@@ -31,7 +31,7 @@ class Bug:
     right: str  # the formula
     tempts: str  # why one makes it
     seen_by: str  # the check that sees it, and a famous one that does not
-    thread: str = ""  # where somebody made it: "owner/repo#number", comma-separated
+    thread: str  # where somebody made it: "owner/repo#number", comma-separated
     f: Callable | None = None  # area "kl": f(mean_q, cov_q, mean_p, cov_p) -> float
     plants: Mapping[str, Callable] = field(default_factory=dict)  # "module:name" -> replacement
 

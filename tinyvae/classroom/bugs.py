@@ -68,7 +68,7 @@ def explanation(bug: Bug) -> str:
         "wrong": bug.wrong,
         "right": bug.right,
         "it tempts": bug.tempts,
-        "made in": bug.thread or "no public thread known",
+        "made in": bug.thread,
         "effect": bug.effect,
         "seen by": bug.seen_by,
     }
@@ -172,10 +172,10 @@ def entry(bug: Bug) -> str:
     formulas = [f"    wrong:  {bug.wrong}"]
     if bug.area != "kl":
         formulas.append(f"    right:  {bug.right}")
-    threads = ", ".join(linked(thread) for thread in filter(None, bug.thread.split(", ")))
+    threads = ", ".join(linked(thread) for thread in bug.thread.split(", "))
     facts = {
         "Why it tempts:": bug.tempts,
-        "Made in:": f"{threads or 'no public thread known'}.",
+        "Made in:": f"{threads}.",
         "Effect:": bug.effect,
         "Seen by:": bug.seen_by,
     }

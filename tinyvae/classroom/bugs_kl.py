@@ -137,7 +137,7 @@ def listed(words, link="and"):
     return f"{', '.join(first)} {link} {last}" if first else last
 
 
-def mistake(code, title, *, wrong, passes, thread="", forms=("diagonal", "standard")):
+def mistake(code, title, *, wrong, passes, thread, forms=("diagonal", "standard")):
     """Put the function below into the museum: its docstring says why the mistake tempts."""
 
     def enter(f):
@@ -284,7 +284,8 @@ def log_of_bracket(mean_q, cov_q, mean_p, cov_p):
 )
 def trace_inverted(mean_q, cov_q, mean_p, cov_p):
     """Which of the two is inverted?  The log-determinant has Sp above Sq, so the trace is written
-    the same way.  It follows from E_q[(x - mp)' Sp^-1 (x - mp)]: the inverse belongs to p.
+    the same way.  It follows from E_q[(x - mp)' Sp^-1 (x - mp)]: the inverse belongs to p.  (The
+    thread asks for this trace, for distance-in-q and for a turned log-determinant, all at once.)
     """
     log_ratio, _, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
     return 0.5 * (log_ratio + trace(inv(cov_q) @ cov_p) + quad - k)
@@ -299,7 +300,8 @@ def trace_inverted(mean_q, cov_q, mean_p, cov_p):
 )
 def distance_in_q(mean_q, cov_q, mean_p, cov_p):
     """The Mahalanobis distance is usually taken in the distribution one samples from, here q.  In
-    KL(q || p) the point comes from q and the density from p: the ruler is Sp.
+    KL(q || p) the point comes from q and the density from p: the ruler is Sp.  (The thread asks
+    for this distance together with trace-inverted.)
     """
     log_ratio, tr, _, k = terms(mean_q, cov_q, mean_p, cov_p)
     return 0.5 * (log_ratio + tr + quadratic(mean_q - mean_p, inv(cov_q)) - k)
@@ -458,11 +460,14 @@ def logdet_of_diagonal(mean_q, cov_q, mean_p, cov_p):
     "trace of a product as a product of traces",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1) tr(Sq) / k + d' Sp^-1 d - k )",
     passes="sign one-dimension standard-normal",
+    thread="JuliaManifolds/Manifolds.jl#474",
     forms=("diagonal",),
 )
 def traces_multiplied(mean_q, cov_q, mean_p, cov_p):
-    """Determinants multiply; traces do not.  With the 1/k put in 'to make it zero at equality' it
-    is right whenever either matrix is a multiple of the identity, as the prior's always is.
+    """Determinants multiply; traces do not, they are taken last.  With the 1/k put in 'to make it
+    zero at equality' it is right whenever either matrix is a multiple of the identity, as the
+    prior's always is.  (The thread took the trace too early in a neighbouring formula: before the
+    square root of a matrix, in the distance of two covariances.)
     """
     log_ratio, _, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
     return 0.5 * (log_ratio + trace(inv(cov_p)) * trace(cov_q) / k + quad - k)
