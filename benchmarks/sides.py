@@ -175,11 +175,11 @@ def likelihood_tinyvae(case):
 def likelihood_products(case):
     """The limit: the decoder's matrix products alone, in chunks of the same size."""
     vae, [(x, _), *_] = tensors(case)
-    z = np.ones((250, 20), np.float32)
-    g, logits = np.empty((250, case["hidden"]), np.float32), np.empty((250, 784), np.float32)
+    z = np.ones((case["chunk"], 20), np.float32)
+    g, logits = (np.empty((len(z), n), np.float32) for n in (case["hidden"], 784))
 
     def run():
-        for _ in range(len(x) * case["samples"] // 250):
+        for _ in range(len(x) * case["samples"] // len(z)):
             np.matmul(z, vae.params["decoder.0.W"], out=g)
             np.matmul(g, vae.params["logits.W"], out=logits)
 

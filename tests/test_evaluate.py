@@ -1,9 +1,11 @@
 """tinyvae.evaluate against quadrature over the latent plane and against sums by hand."""
 
+import threading
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from threadpoolctl import ThreadpoolController
 
 from tinyvae import VAE, evaluate
 from tinyvae.oracles import estimate, log_mean_exp
@@ -94,6 +96,65 @@ def test_log_likelihood_is_the_log_mean_of_the_weights():
     log_w = np.log(np.where(x[0] == 1, p, 1 - p)).sum(axis=1)
     log_w += (-0.5 * z**2 + 0.5 * eps**2 + np.log(std)).sum(axis=1)  # log p(z) - log q(z|x)
     assert got[0] == pytest.approx(log_mean_exp(log_w), rel=1e-10)
+
+
+@pytest.fixture
+def blas():
+    """The BLAS of NumPy, its number of threads put back afterwards"""
+    found = ThreadpoolController().select(user_api="blas")
+    if not found.lib_controllers:
+        pytest.skip("threadpoolctl does not know this BLAS")
+    with found.limit(limits=None):
+        yield found
+
+
+def numbers_of_threads(blas):
+    return [library.num_threads for library in blas.lib_controllers]
+
+
+@pytest.mark.parametrize("images", [1, 5])
+def test_threads_of_blas_weigh_an_image_each_and_find_the_same(blas, images):
+    vae, x = small_vae()
+    seen, decode = [], vae.decode
+    vae.decode = lambda z: (
+        seen.append((threading.get_ident(), numbers_of_threads(blas))) or decode(z)
+    )
+    found = {}
+    for threads in (1, 2):
+        seen.clear()
+        with blas.limit(limits=threads):
+            if numbers_of_threads(blas) != [threads] * len(blas.lib_controllers):
+                pytest.skip("this BLAS has one thread")
+            found[threads] = evaluate.log_likelihood(
+                vae, x[:images], np.random.default_rng(5), 2000
+            )
+            assert numbers_of_threads(blas) == [threads] * len(blas.lib_controllers)
+        idents, limits = zip(*seen, strict=True)
+        assert (threading.get_ident() in idents) == (threads == 1)
+        assert all(numbers == [1] * len(blas.lib_controllers) for numbers in limits)
+    np.testing.assert_allclose(found[2], found[1], rtol=1e-12)
+
+
+def test_an_error_in_a_thread_is_raised_and_the_threads_of_blas_come_back(blas):
+    vae, x = small_vae()
+
+    def decode(z):
+        raise ZeroDivisionError("in a thread")
+
+    vae.decode = decode
+    with blas.limit(limits=2):
+        before = numbers_of_threads(blas)
+        with pytest.raises(ZeroDivisionError, match="in a thread"):
+            evaluate.log_likelihood(vae, x, np.random.default_rng(0), samples=1000)
+        assert numbers_of_threads(blas) == before
+
+
+def test_overflow_in_a_thread_gives_no_warning(blas):
+    vae, x = small_vae()
+    vae.params["logvar.b"] += 2000.0
+    with blas.limit(limits=2):
+        got = evaluate.log_likelihood(vae, x, np.random.default_rng(0), samples=600)
+    assert not np.isfinite(got).any()
 
 
 def test_hopeless_weights_give_a_number():

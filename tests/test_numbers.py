@@ -350,8 +350,9 @@ def test_a_narrow_q_keeps_its_weights_in_float32():
     vae.params["logvar.W"][:] = 0
     x, _ = example(np.float32, batch=1)
     mu, logvar = (a.astype(float) for a in vae.encode(x))
-    log_w = evaluate.log_weights(vae, x, *vae.encode(x), np.random.default_rng(5), 4000)
-    eps = np.random.default_rng(5).standard_normal((4000, 2), dtype=np.float32).astype(float)
+    eps = np.random.default_rng(5).standard_normal((4000, 2), dtype=np.float32)
+    log_w = evaluate.log_weights(vae, x[0], *vae.encode(x), eps[:, None])
+    eps = eps.astype(float)
     z = mu + np.exp(0.5 * logvar) * eps
     recon = bernoulli.nll(vae.decode(mu), x)  # z is mu, to nine digits
     true = 0.5 * (eps**2 + logvar - z**2).sum(axis=1) - recon

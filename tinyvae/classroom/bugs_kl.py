@@ -284,8 +284,8 @@ def log_of_bracket(mean_q, cov_q, mean_p, cov_p):
 )
 def trace_inverted(mean_q, cov_q, mean_p, cov_p):
     """Which of the two is inverted?  The log-determinant has Sp above Sq, so the trace is written
-    the same way.  It follows from E_q[(x - mp)' Sp^-1 (x - mp)]: the inverse belongs to p.  (The
-    thread asks for this trace, for distance-in-q and for a turned log-determinant, all at once.)
+    the same way.  It follows from E_q[(x - mp)' Sp^-1 (x - mp)]: the inverse belongs to p.  The
+    thread asks for this trace, for distance-in-q and for a turned log-determinant, all at once.
     """
     log_ratio, _, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
     return 0.5 * (log_ratio + trace(inv(cov_q) @ cov_p) + quad - k)
@@ -300,8 +300,8 @@ def trace_inverted(mean_q, cov_q, mean_p, cov_p):
 )
 def distance_in_q(mean_q, cov_q, mean_p, cov_p):
     """The Mahalanobis distance is usually taken in the distribution one samples from, here q.  In
-    KL(q || p) the point comes from q and the density from p: the ruler is Sp.  (The thread asks
-    for this distance together with trace-inverted.)
+    KL(q || p) the point comes from q and the density from p: the ruler is Sp.  The thread asks
+    for this distance together with trace-inverted.
     """
     log_ratio, tr, _, k = terms(mean_q, cov_q, mean_p, cov_p)
     return 0.5 * (log_ratio + tr + quadratic(mean_q - mean_p, inv(cov_q)) - k)
@@ -466,8 +466,8 @@ def logdet_of_diagonal(mean_q, cov_q, mean_p, cov_p):
 def traces_multiplied(mean_q, cov_q, mean_p, cov_p):
     """Determinants multiply; traces do not, they are taken last.  With the 1/k put in 'to make it
     zero at equality' it is right whenever either matrix is a multiple of the identity, as the
-    prior's always is.  (The thread took the trace too early in a neighbouring formula: before the
-    square root of a matrix, in the distance of two covariances.)
+    prior's always is.  The thread took the trace too early in a neighbouring formula: before the
+    square root of a matrix, in the distance of two covariances.
     """
     log_ratio, _, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
     return 0.5 * (log_ratio + trace(inv(cov_p)) * trace(cov_q) / k + quad - k)
