@@ -80,8 +80,8 @@ def likelihood():
     rows = []
     for label, side, chunk, *goal in (
         ("PyTorch, 5000 samples at once", "likelihood torch", 5000, "1.0", "0.7"),
-        ("PyTorch, chunks of 500", "likelihood torch", 500, "1.0", "0.7"),
-        ("its matrix products alone", "likelihood products", 500),
+        ("PyTorch, chunks of 250", "likelihood torch", 250, "1.0", "0.7"),
+        ("its matrix products alone", "likelihood products", 250),
     ):
         ratio = compare("likelihood tinyvae", side, case | {"chunk": chunk}, rounds=11)
         rows.append(row(label, ratio, *goal))

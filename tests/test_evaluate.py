@@ -112,8 +112,9 @@ def numbers_of_threads(blas):
     return [library.num_threads for library in blas.lib_controllers]
 
 
-@pytest.mark.parametrize("images", [1, 5])
-def test_threads_of_blas_weigh_an_image_each_and_find_the_same(blas, images):
+@pytest.mark.parametrize("images", [2, 5])
+def test_threads_of_blas_weigh_an_image_each_and_find_the_same(blas, images, monkeypatch):
+    monkeypatch.setattr(evaluate, "MUCH", images * 2000 * 6)
     vae, x = small_vae()
     seen, decode = [], vae.decode
     vae.decode = lambda z: (
@@ -135,7 +136,19 @@ def test_threads_of_blas_weigh_an_image_each_and_find_the_same(blas, images):
     np.testing.assert_allclose(found[2], found[1], rtol=1e-12)
 
 
-def test_an_error_in_a_thread_is_raised_and_the_threads_of_blas_come_back(blas):
+@pytest.mark.parametrize("images, much", [(5, 5 * 2000 * 6 + 1), (1, 1)])
+def test_little_work_or_one_image_starts_no_thread(blas, monkeypatch, images, much):
+    monkeypatch.setattr(evaluate, "MUCH", much)
+    vae, x = small_vae()
+    seen, decode = set(), vae.decode
+    vae.decode = lambda z: seen.add(threading.get_ident()) or decode(z)
+    with blas.limit(limits=2):
+        evaluate.log_likelihood(vae, x[:images], np.random.default_rng(5), 2000)
+    assert seen == {threading.get_ident()}
+
+
+def test_an_error_in_a_thread_is_raised_and_the_threads_of_blas_come_back(blas, monkeypatch):
+    monkeypatch.setattr(evaluate, "MUCH", 1)
     vae, x = small_vae()
 
     def decode(z):
@@ -149,7 +162,8 @@ def test_an_error_in_a_thread_is_raised_and_the_threads_of_blas_come_back(blas):
         assert numbers_of_threads(blas) == before
 
 
-def test_overflow_in_a_thread_gives_no_warning(blas):
+def test_overflow_in_a_thread_gives_no_warning(blas, monkeypatch):
+    monkeypatch.setattr(evaluate, "MUCH", 1)
     vae, x = small_vae()
     vae.params["logvar.b"] += 2000.0
     with blas.limit(limits=2):

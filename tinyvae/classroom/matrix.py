@@ -2,7 +2,7 @@
 
     $ python -m tinyvae.classroom.matrix        writes docs/kill-matrix.md
 
-A law sees a mistake if more than one in 25 of 100 cases breaks it.
+A law sees a mistake if more than one in 25 of 200 cases breaks it.
 """
 
 import sys
@@ -16,7 +16,7 @@ from tinyvae.classroom import bugs, laws
 from tinyvae.classroom.checker import cases
 from tinyvae.classroom.subject import TO_VARIANCE, form, probe
 
-EXAMPLES = 100
+EXAMPLES = 200
 OFTEN = 1 / 25  # what is seen more rarely depends on the draw
 
 
