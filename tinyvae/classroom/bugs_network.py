@@ -188,7 +188,8 @@ enter(
     right="logvar = h W_logvar + b_logvar",
     tempts="""The line for logvar is the line for mu, copied, and one name in it was not changed.
     All shapes fit, the loss falls, and backpropagation is right about what is written there. But
-    q has a width that follows from its mean, and one pair of weights never moves.""",
+    q has a width that follows from its mean, and one pair of weights never moves. In the first of
+    the threads it is the layer below that differs: one head is fed before its activation.""",
     seen_by="""logvar must be h W + b of weights of its own. Not by a gradient check: where nothing
     depends on them, their gradient is 0, and so is the difference quotient.""",
     thread="""cdoersch/vae_tutorial#5, giannifranchi/LP_BNN#3, alexlyzhov/latent-subspaces#1,
