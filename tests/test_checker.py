@@ -203,6 +203,17 @@ def test_mistake_is_named_in_the_other_signatures(signature):
         assert report.right != (bug.name in report.names), bug.name
 
 
+@pytest.mark.parametrize("low, high", [(-20, 40), (-40, 20)])
+def test_clipped_logvar_is_refused(low, high):
+    def kl(mu, logvar):
+        logvar = np.clip(logvar, low, high)
+        return 0.5 * np.sum(mu**2 + np.exp(logvar) - 1 - logvar, axis=-1)
+
+    report = checker.check_kl(kl)
+    assert report.broken == "extremes"
+    assert "extreme" in " ".join(report.diagnosis)
+
+
 def test_mistake_is_named_in_single_precision():
     def swapped(mean_q, cov_q, mean_p, cov_p):
         return np.float32(single_inside(mean_p, cov_p, mean_q, cov_q))

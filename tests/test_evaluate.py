@@ -136,13 +136,16 @@ def test_threads_of_blas_weigh_an_image_each_and_find_the_same(blas, images, mon
     np.testing.assert_allclose(found[2], found[1], rtol=1e-12)
 
 
-@pytest.mark.parametrize("images, much", [(5, 5 * 2000 * 6 + 1), (1, 1)])
-def test_little_work_or_one_image_starts_no_thread(blas, monkeypatch, images, much):
+LITTLE_WORK, ONE_IMAGE, MORE_THREADS = (5, 5 * 2000 * 6 + 1, 2), (1, 1, 2), (2, 1, 3)
+
+
+@pytest.mark.parametrize("images, much, threads", [LITTLE_WORK, ONE_IMAGE, MORE_THREADS])
+def test_where_it_does_not_pay_no_thread_is_started(blas, monkeypatch, images, much, threads):
     monkeypatch.setattr(evaluate, "MUCH", much)
     vae, x = small_vae()
     seen, decode = set(), vae.decode
     vae.decode = lambda z: seen.add(threading.get_ident()) or decode(z)
-    with blas.limit(limits=2):
+    with blas.limit(limits=threads):
         evaluate.log_likelihood(vae, x[:images], np.random.default_rng(5), 2000)
     assert seen == {threading.get_ident()}
 

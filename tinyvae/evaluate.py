@@ -45,8 +45,8 @@ def log_likelihood(vae, x, rng, samples=5000):
     """
     x = _checked(vae, x, rng, samples)
     estimates = np.empty(len(x))
-    much = len(x) > 1 and len(x) * samples * vae.data_dim >= MUCH
-    with side_by_side(much) as (run, threads):
+    much = len(x) * samples * vae.data_dim >= MUCH
+    with side_by_side(len(x) if much else 1) as (run, threads):
         for rows in _chunks(len(x), threads):
             noise = [
                 rng.standard_normal((samples, 1, vae.latent_dim), _dtype(vae)) for _ in x[rows]
@@ -56,15 +56,16 @@ def log_likelihood(vae, x, rng, samples=5000):
 
 
 @contextmanager
-def side_by_side(worth_it):
+def side_by_side(images):
     """`map` in as many threads as BLAS has, and their number; each has a BLAS of one thread.
 
     BLAS's own threads share a matrix product, and stand still while NumPy passes over the logits.
     With an image for each there is always work for all: for 784-400-20 and 5,000 samples two
-    threads took 0.87 of the time.  It is not worth it for some hundredths of a second: as long
-    as BLAS's threads are awake they keep a core busy, waiting for more products.
+    threads took 0.87 of the time.  With fewer images than threads some would stand still: then it
+    is `map`, and 1.  So it should be for some hundredths of a second of work: as long as BLAS's
+    threads are awake they keep a core busy, waiting for more products.
     """
-    if not worth_it:
+    if images == 1:
         yield map, 1
         return
     from concurrent.futures import ThreadPoolExecutor
@@ -73,7 +74,7 @@ def side_by_side(worth_it):
 
     blas = ThreadpoolController().select(user_api="blas")
     threads = max((library.num_threads for library in blas.lib_controllers), default=1)
-    if threads == 1:
+    if not 1 < threads <= images:
         yield map, 1
         return
     with blas.limit(limits=1), ThreadPoolExecutor(threads) as pool:
