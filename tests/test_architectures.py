@@ -6,7 +6,7 @@ import architectures
 import numpy as np
 import pytest
 
-from tinyvae import checkpoint, evaluate, gaussian, layers
+from tinyvae import checkpoint, evaluate, gaussian, layers, network
 
 
 @pytest.mark.parametrize("first", [0, 50, 100, 150])
@@ -28,7 +28,7 @@ MISTAKES = {
         "the gradient of .* is off",
     ),
     "backward of tanh": (
-        layers, "ACTIVATIONS",
+        network, "ACTIVATIONS",
         {"tanh": (np.tanh, lambda dy, y: dy * (1 - y)), "relu": layers.ACTIVATIONS["relu"]},
         "the gradient of .* is off",
     ),

@@ -6,6 +6,7 @@ from hypothesis import given
 from strategies import rngs, sizes
 
 from tinyvae import layers
+from tinyvae.network import EncoderDecoder
 from tinyvae.oracles import central_difference, complex_step, vector_jacobian
 
 METHODS = [(central_difference, 1e-6), (complex_step, 1e-12)]
@@ -67,7 +68,7 @@ def test_relu_kink_has_slope_zero():
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @given(rng=rngs, depth=sizes)
-def test_mlp(activation, rng, depth):
+def test_layers_one_after_another(activation, rng, depth):
     widths = rng.integers(1, 5, depth + 1)
     names = [f"layer.{i}" for i in range(depth)]
     params = {}
@@ -76,18 +77,22 @@ def test_mlp(activation, rng, depth):
         params[f"{name}.b"] = rng.standard_normal(outputs)
     x, dh = rng.standard_normal((3, widths[0])), rng.standard_normal((3, widths[-1]))
 
-    hs = layers.mlp(x, params, names, activation)
-    assert [h.shape for h in hs] == [(3, width) for width in widths]
-    dx, grads = layers.mlp_backward(dh, hs, params, names, activation)
-    assert grads.keys() == params.keys()
+    def layers_of(params, x):
+        return EncoderDecoder(params, 1, (), 1, activation).layers(names, x)
 
-    def output(key, value):
-        return layers.mlp(x, params | {key: value}, names, activation)[-1]
+    hs = layers_of(params, x)
+    assert [h.shape for h in hs] == [(3, width) for width in widths]
+    network = EncoderDecoder(params, 1, (), 1, activation)
+    dx, grads = network.layers_backward(names, dh, hs)
+    assert grads.keys() == params.keys()
+    assert network.layers_backward(names, dh, hs, wrt_x=False)[0] is None
 
     kinks = [x @ params[f"{n}.W"] + params[f"{n}.b"] for n, x in zip(names, hs, strict=False)]
     if activation == "tanh" or min(np.abs(k).min() for k in kinks) > 1e-3:
-        true = vector_jacobian(lambda a: layers.mlp(a, params, names, activation)[-1], x, dh)
+        true = vector_jacobian(lambda a: layers_of(params, a)[-1], x, dh)
         np.testing.assert_allclose(dx, true, rtol=1e-6, atol=1e-8)
         for key in params:
-            true = vector_jacobian(lambda a, key=key: output(key, a), params[key], dh)
+            true = vector_jacobian(
+                lambda a, key=key: layers_of(params | {key: a}, x)[-1], params[key], dh
+            )
             np.testing.assert_allclose(grads[key], true, rtol=1e-6, atol=1e-8)

@@ -19,7 +19,7 @@ class Autoencoder(EncoderDecoder):
 
     def encode(self, x):
         """x (B, D)  ->  z (B, Z), the code"""
-        return self.head("z", self.encoder_layers(x)[-1])
+        return self.linear("z", self.encoder_layers(x)[-1])
 
     @quietly
     def loss(self, x, eps=None, beta=1.0):
@@ -39,19 +39,19 @@ class Autoencoder(EncoderDecoder):
         # fmt: off
         # forward
         h = self.encoder_layers(x)                                # x, ..., (B, H)
-        z = self.head("z", h[-1])                                 # (B, Z)
+        z = self.linear("z", h[-1])                               # (B, Z)
         g = self.decoder_layers(z)                                # z, ..., (B, G)
-        logits = self.head("logits", g[-1])                       # (B, D)
+        logits = self.linear("logits", g[-1])                     # (B, D)
         recon, slope = bernoulli.nll_and_slope(logits, x)         # (B,), (B, D)
         loss = np.mean(recon)                                     # ()
 
         # backward
         drecon = np.full_like(recon, 1 / len(x))                  # (B,)
         dlogits = drecon[:, None] * slope                         # (B, D)
-        dg, logits_grads = self.head_backward("logits", dlogits, g[-1])       # (B, G)
-        dz, decoder_grads = self.decoder_layers_backward(dg, g)   # (B, Z)
-        dh, z_grads = self.head_backward("z", dz, h[-1])          # (B, H)
-        dx, encoder_grads = self.encoder_layers_backward(dh, h, wrt_x)
+        dg, logits_grads = self.linear_backward("logits", dlogits, g[-1])  # (B, G)
+        dz, decoder_grads = self.layers_backward(self.decoder, dg, g)  # (B, Z)
+        dh, z_grads = self.linear_backward("z", dz, h[-1])        # (B, H)
+        dx, encoder_grads = self.layers_backward(self.encoder, dh, h, wrt_x)
         # fmt: on
 
         grads = encoder_grads | z_grads | decoder_grads | logits_grads

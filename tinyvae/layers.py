@@ -75,31 +75,3 @@ def sigmoid_backward(dy, y):
 
 
 ACTIVATIONS = {"tanh": (tanh, tanh_backward), "relu": (relu, relu_backward)}
-
-
-def mlp(x, params, names, activation):
-    """Hidden layers one after another: h = activation(h W + b) for each name.
-
-    x (B, I)  ->  [x, h_1, ..., h_L], what the backward needs; the last is the output.
-    """
-    forward, _ = ACTIVATIONS[activation]
-    hs = [x]
-    for name in names:
-        hs.append(forward(linear(hs[-1], params[f"{name}.W"], params[f"{name}.b"])))
-    return hs
-
-
-def mlp_backward(dh, hs, params, names, activation, wrt_x=True):
-    """dh, of the last output  ->  dx (B, I), and the gradients of the named parameters
-
-    Without ``wrt_x``, dx is None: a network in training does not ask for it, and it costs as much
-    as any other product.
-    """
-    _, backward = ACTIVATIONS[activation]
-    grads = {}
-    for name, x, y in zip(reversed(names), reversed(hs[:-1]), reversed(hs[1:]), strict=True):
-        # forward:  y = activation(x @ W + b)
-        da = backward(dh, y)
-        W = params[f"{name}.W"] if wrt_x or x is not hs[0] else None
-        dh, grads[f"{name}.W"], grads[f"{name}.b"] = linear_backward(da, x, W)
-    return dh, grads

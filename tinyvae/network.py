@@ -4,9 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from tinyvae import layers
 from tinyvae.arrays import floats, generator, whole
-from tinyvae.layers import linear, linear_backward, mlp, mlp_backward, sigmoid
+from tinyvae.layers import ACTIVATIONS, linear, linear_backward, sigmoid
 
 
 class EncoderDecoder:
@@ -37,8 +36,8 @@ class EncoderDecoder:
         hidden_dims = tuple(np.atleast_1d(hidden_dims).tolist())
         hidden = {f"hidden_dims[{i}]": n for i, n in enumerate(hidden_dims)}
         whole(1, data_dim=data_dim, latent_dim=latent_dim, **(hidden or {"hidden_dims": ()}))
-        if activation not in tuple(layers.ACTIVATIONS):
-            known = " or ".join(layers.ACTIVATIONS)
+        if activation not in tuple(ACTIVATIONS):
+            known = " or ".join(ACTIVATIONS)
             raise ValueError(f"activation must be {known}, not {activation!r}")
         if dtype not in (np.float32, np.float64, "float32", "float64"):
             raise ValueError(f"dtype must be float32 or float64, not {dtype!r}")
@@ -60,40 +59,59 @@ class EncoderDecoder:
             "logits": (back[-1], self.data_dim),
         }
 
-    def head(self, name, h):
-        """The linear map of this name.    h (B, H)  ->  (B, outputs)"""
-        return linear(h, self.params[f"{name}.W"], self.params[f"{name}.b"])
+    def linear(self, name, x):
+        """The linear map of this name.    x (B, I)  ->  y (B, O)"""
+        return linear(x, self.params[f"{name}.W"], self.params[f"{name}.b"])
 
-    def head_backward(self, name, dy, h):
-        """dy (B, outputs)  ->  dh (B, H), and the gradients of the map's W and b"""
-        dh, dW, db = linear_backward(dy, h, self.params[f"{name}.W"])
-        return dh, {f"{name}.W": dW, f"{name}.b": db}
+    def linear_backward(self, name, dy, x, wrt_x=True):
+        """dy (B, O)  ->  dx (B, I) or None, and the gradients of the map's W and b"""
+        W = self.params[f"{name}.W"] if wrt_x else None
+        dx, dW, db = linear_backward(dy, x, W)
+        return dx, {f"{name}.W": dW, f"{name}.b": db}
+
+    def layers(self, names, x):
+        """Hidden layers one after another: h = activation(h W + b) for each name.
+
+        x (B, I)  ->  [x, h_1, ..., h_L], what the backward needs; the last is the output.
+        """
+        forward, _ = ACTIVATIONS[self.activation]
+        hs = [x]
+        for name in names:
+            hs.append(forward(self.linear(name, hs[-1])))
+        return hs
+
+    def layers_backward(self, names, dh, hs, wrt_x=True):
+        """dh, of the last output  ->  dx (B, I), and the gradients of the layers
+
+        Without ``wrt_x``, dx is None: a network in training does not ask for it, and it costs as
+        much as any other product.
+        """
+        _, backward = ACTIVATIONS[self.activation]
+        grads = {}
+        for name, x, y in zip(reversed(names), reversed(hs[:-1]), reversed(hs[1:]), strict=True):
+            # forward:  y = activation(x @ W + b)
+            da = backward(dh, y)
+            dh, of_layer = self.linear_backward(name, da, x, wrt_x or x is not hs[0])
+            grads |= of_layer
+        return dh, grads
 
     def encoder_layers(self, x):
         """[x, h_1, ..., h_L] for x (B, D), B >= 1.    Raises ValueError for another shape."""
         (x,) = floats(x=x)
         if x.ndim != 2 or x.shape[1] != self.data_dim or len(x) == 0:
             raise ValueError(f"x has shape {x.shape}; the model wants (B, {self.data_dim})")
-        return mlp(x, self.params, self.encoder, self.activation)
-
-    def encoder_layers_backward(self, dh, h, wrt_x):
-        """dh, of the last layer  ->  dx (B, D) or None, and the gradients of the layers"""
-        return mlp_backward(dh, h, self.params, self.encoder, self.activation, wrt_x)
+        return self.layers(self.encoder, x)
 
     def decoder_layers(self, z):
         """[z, g_1, ..., g_L] for z (..., Z).    Raises ValueError for another width."""
         (z,) = floats(z=z)
         if z.shape[-1:] != (self.latent_dim,):
             raise ValueError(f"z has shape {z.shape}; the model wants (..., {self.latent_dim})")
-        return mlp(z, self.params, self.decoder, self.activation)
-
-    def decoder_layers_backward(self, dg, g):
-        """dg, of the last layer  ->  dz (B, Z), and the gradients of the decoder's layers"""
-        return mlp_backward(dg, g, self.params, self.decoder, self.activation)
+        return self.layers(self.decoder, z)
 
     def decode(self, z):
         """z (..., Z)  ->  logits (..., D) of p(x|z) = Bernoulli(sigmoid(logits))"""
-        return self.head("logits", self.decoder_layers(z)[-1])
+        return self.linear("logits", self.decoder_layers(z)[-1])
 
     def generate(self, n, rng):
         """x_hat (n, D), the pixel means sigmoid(logits), for n draws z ~ p(z) = N(0, I)"""

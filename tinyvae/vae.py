@@ -22,7 +22,7 @@ class VAE(EncoderDecoder):
     def encode(self, x):
         """x (B, D)  ->  mu, logvar (B, Z) of q(z|x)"""
         h = self.encoder_layers(x)[-1]
-        return self.head("mu", h), self.head("logvar", h)
+        return self.linear("mu", h), self.linear("logvar", h)
 
     @quietly
     def loss(self, x, eps, beta=1.0):
@@ -49,11 +49,11 @@ class VAE(EncoderDecoder):
         # fmt: off
         # forward
         h = self.encoder_layers(x)                                # x, ..., (B, H)
-        mu, logvar = self.head("mu", h[-1]), self.head("logvar", h[-1])       # (B, Z)
+        mu, logvar = self.linear("mu", h[-1]), self.linear("logvar", h[-1])  # (B, Z)
         z = gaussian.reparameterize(mu, logvar, eps)              # (B, Z)
         _check(mu, eps, beta)
         g = self.decoder_layers(z)                                # z, ..., (B, G)
-        logits = self.head("logits", g[-1])                       # (B, D)
+        logits = self.linear("logits", g[-1])                     # (B, D)
         recon, slope = bernoulli.nll_and_slope(logits, x)         # (B,)  summed over pixels, (B, D)
         kl = gaussian.kl_to_standard_normal(mu, logvar)           # (B,)  summed over latents
         loss = np.mean(recon + beta * kl)                         # ()    averaged over the batch
@@ -62,15 +62,15 @@ class VAE(EncoderDecoder):
         drecon = np.full_like(recon, 1 / len(x))                  # (B,)
         dkl = np.full_like(kl, beta / len(x))                     # (B,)
         dlogits = drecon[:, None] * slope                         # (B, D)
-        dg, logits_grads = self.head_backward("logits", dlogits, g[-1])       # (B, G)
-        dz, decoder_grads = self.decoder_layers_backward(dg, g)   # (B, Z)
+        dg, logits_grads = self.linear_backward("logits", dlogits, g[-1])  # (B, G)
+        dz, decoder_grads = self.layers_backward(self.decoder, dg, g)  # (B, Z)
         dmu_recon, dlogvar_recon = gaussian.reparameterize_backward(dz, logvar, eps)   # (B, Z)
         dmu_kl, dlogvar_kl = gaussian.kl_to_standard_normal_backward(dkl, mu, logvar)  # (B, Z)
         dmu = dmu_recon + dmu_kl                                  # mu is used twice, in z and in
         dlogvar = dlogvar_recon + dlogvar_kl                      # the KL, and so is logvar
-        dh_mu, mu_grads = self.head_backward("mu", dmu, h[-1])    # (B, H)
-        dh_logvar, logvar_grads = self.head_backward("logvar", dlogvar, h[-1])
-        dx, encoder_grads = self.encoder_layers_backward(dh_mu + dh_logvar, h, wrt_x)
+        dh_mu, mu_grads = self.linear_backward("mu", dmu, h[-1])  # (B, H)
+        dh_logvar, logvar_grads = self.linear_backward("logvar", dlogvar, h[-1])
+        dx, encoder_grads = self.layers_backward(self.encoder, dh_mu + dh_logvar, h, wrt_x)
         # fmt: on
 
         grads = encoder_grads | mu_grads | logvar_grads | decoder_grads | logits_grads

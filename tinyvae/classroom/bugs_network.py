@@ -7,7 +7,7 @@ from tinyvae.classroom.bug import Bug, entrance
 from tinyvae.classroom.planting import planted
 from tinyvae.layers import sigmoid
 
-right_loss_and_grads, right_head = vae.VAE.loss_and_grads, vae.VAE.head
+right_loss_and_grads, right_linear = vae.VAE.loss_and_grads, vae.VAE.linear
 
 BUGS: list[Bug] = []
 enter = entrance(BUGS)
@@ -115,7 +115,7 @@ enter(
 
 
 def relu_logvar_head(self, name, h):
-    out = right_head(self, name, h)
+    out = right_linear(self, name, h)
     return np.maximum(out, 0) if name == "logvar" else out
 
 
@@ -139,7 +139,7 @@ enter(
     "relu on the logvar head",
     "model",
     {
-        "tinyvae.vae:VAE.head": relu_logvar_head,
+        "tinyvae.vae:VAE.linear": relu_logvar_head,
         "tinyvae.gaussian:reparameterize_backward": gated_reparameterize_backward,
         "tinyvae.gaussian:kl_to_standard_normal_backward": gated_kl_backward,
     },
@@ -154,16 +154,16 @@ enter(
 )
 
 
-right_head_backward = vae.VAE.head_backward
+right_linear_backward = vae.VAE.linear_backward
 
 
 def mu_head_for_both(self, name, h):
-    return right_head(self, "mu" if name == "logvar" else name, h)
+    return right_linear(self, "mu" if name == "logvar" else name, h)
 
 
-def mu_head_for_both_backward(self, name, dy, h):
-    dh, grads = right_head_backward(self, "mu" if name == "logvar" else name, dy, h)
-    return dh, grads if name != "logvar" else {f"logvar.{p}": grads[f"mu.{p}"] for p in "Wb"}
+def mu_head_for_both_backward(self, name, dy, x, wrt_x=True):
+    dx, grads = right_linear_backward(self, "mu" if name == "logvar" else name, dy, x, wrt_x)
+    return dx, grads if name != "logvar" else {f"logvar.{p}": grads[f"mu.{p}"] for p in "Wb"}
 
 
 def mu_head_for_both_loss_and_grads(self, x, eps, beta=1.0, wrt_x=False):
@@ -180,8 +180,8 @@ enter(
     "mu and logvar come from the same head",
     "model",
     {
-        "tinyvae.vae:VAE.head": mu_head_for_both,
-        "tinyvae.vae:VAE.head_backward": mu_head_for_both_backward,
+        "tinyvae.vae:VAE.linear": mu_head_for_both,
+        "tinyvae.vae:VAE.linear_backward": mu_head_for_both_backward,
         "tinyvae.vae:VAE.loss_and_grads": mu_head_for_both_loss_and_grads,
     },
     wrong="logvar = h W_mu + b_mu",
