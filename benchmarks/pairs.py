@@ -100,14 +100,17 @@ def whole_process(command):
     return time.perf_counter() - start, usage.ru_maxrss / 1024, said
 
 
-def compare_processes(ours, theirs, rounds):
-    """Whole processes in turn  ->  Ratio of times, Ratio of peak memory, what each printed last"""
+def compare_processes(ours, theirs, rounds, more_memory=lambda said: 0.0):
+    """Whole processes in turn  ->  Ratio of times, Ratio of peak memory, what each printed last
+
+    more_memory: the MB of a process's own helpers, from what it printed
+    """
     results = np.empty((rounds, 2, 2))
     said = ["", ""]
     for i in range(rounds):
         for j, command in enumerate((ours, theirs)):
             seconds, memory, said[j] = whole_process(command)
-            results[i, j] = seconds * 1e3, memory
+            results[i, j] = seconds * 1e3, memory + more_memory(said[j])
     return [
         Ratio(results[:, 0, k] / results[:, 1, k], *np.median(results[:, :, k], axis=0))
         for k in (0, 1)

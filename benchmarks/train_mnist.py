@@ -1,31 +1,45 @@
-"""Ten epochs of the PyTorch example's VAE on grey MNIST, start to finish, by one of three loops.
+"""Ten epochs of the PyTorch example's VAE on grey MNIST, start to finish, by one of four loops.
 
-784-400-20, relu, Adam 1e-3, batches of 128; prints the test loss, recon + kl in nats.
+784-400-20, relu, Adam 1e-3, batches of 128; prints the test loss, recon + kl in nats, and the peak
+memory of processes that helped, in MB.
 
-python -m benchmarks.train_mnist tinyvae|example|tuned [EPOCHS]
+python -m benchmarks.train_mnist tinyvae|shared|example|tuned [EPOCHS]
 
+``tinyvae`` is one process, ``shared`` one for each core, as in `fit(..., processes=2)`.
 ``example`` is the loop of the PyTorch example: a DataLoader that converts and collates image by
 image, nn.Module, binary cross-entropy of sigmoids, Adam.  It reads the files as tinyvae does, for
 torchvision is not needed to be slow.  ``tuned`` is what a PyTorch user does next: the data as one
 tensor, slices of a permutation, logits, fused Adam.
 """
 
+import os
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 
+from benchmarks.pairs import THREADS
 from tinyvae import data
 
 
-def by_tinyvae(epochs):
+def by_tinyvae(epochs, processes):
     import tinyvae
 
-    mnist = data.load("mnist")
+    mnist, helped = data.load("mnist"), []
     rng = np.random.default_rng(0)
     vae = tinyvae.VAE.create(784, (400,), 20, rng=rng, activation="relu")
     tinyvae.fit(vae, mnist.x_train, epochs=epochs, batch_size=128, rng=rng, binarize=False,
-                report=tinyvae.train.silent)  # fmt: skip
-    return sum(tinyvae.train.mean_loss(vae, mnist.x_test, rng, binarize=False))
+                processes=processes,
+                report=lambda row: helped.append(peak_of_helpers()))  # fmt: skip
+    return sum(tinyvae.train.mean_loss(vae, mnist.x_test, rng, binarize=False)), helped[-1]
+
+
+def peak_of_helpers():
+    """MB that the processes which this one has started have had at most, in all"""
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    status = [Path(f"/proc/{child}/status").read_text() for child in children]
+    return sum(int(re.search(r"VmHWM:\s*(\d+) kB", text)[1]) for text in status) / 1024
 
 
 def by_torch(epochs, tuned):
@@ -91,4 +105,7 @@ def by_torch(epochs, tuned):
 
 if __name__ == "__main__":
     loop, epochs = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 10
-    print(by_tinyvae(epochs) if loop == "tinyvae" else by_torch(epochs, tuned=loop == "tuned"))
+    if loop in ("tinyvae", "shared"):
+        print(*by_tinyvae(epochs, processes=THREADS if loop == "shared" else 1))
+    else:
+        print(by_torch(epochs, tuned=loop == "tuned"), 0)

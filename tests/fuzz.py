@@ -201,7 +201,7 @@ def right_state(content, loaded):
     """What was loaded is what the text in there says, and its options can be trained with."""
     text, options = member("state")(content), loaded.options
     return (
-        json.loads(text[text.index(b"\n") + 1 :]) == checkpoint._state(loaded)
+        json.loads(text[text.index(b"\n") + 1 :]) == checkpoint.describe(loaded)
         and all(type(options[name]) is int for name in ("epochs", "batch_size", "save_every"))
         and min(options["epochs"], options["batch_size"], options["save_every"]) >= 1
         and 0 < options["learning_rate"] <= 1e6

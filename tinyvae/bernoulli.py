@@ -42,7 +42,7 @@ def nll_backward(dnll, logits, x):
     return dnll[..., None] * (sigmoid(logits) - x)
 
 
-def nll_and_slope(logits, x):
+def nll_and_slope(logits, x, out=None):
     """nll (B,) and its derivative by the logits, sigmoid(logits) - x (B, D), in one go.
 
     What `nll` and `nll_backward` compute, from one tanh where they need an exp, a log1p and another
@@ -54,20 +54,24 @@ def nll_and_slope(logits, x):
     Both terms are >= 0, so nothing cancels and nothing is negative.  Half the time of the pair, and
     in float32 equal to it to 1e-6 of the nll and 1e-7 a pixel.
 
-    logits, x (B, D)  ->  nll (B,), slope (B, D).    Raises ValueError where the shapes do not fit.
+    logits, x (B, D)  ->  nll (B,), slope (B, D), which goes to ``out`` if there is one, and that
+    may be logits itself.    Raises ValueError where the shapes do not fit.
     """
     logits, x = _logits_and_x(logits, x)
-    T = np.tanh(0.5 * logits)
-    wrong = np.einsum("...d,...d->...", logits, (logits > 0) - x)
-    factors = 0.5 + 0.5 * np.abs(T)
+    factors = (logits > 0) - x
+    wrong = np.einsum("...d,...d->...", logits, factors)
+    half_T = np.multiply(0.5, logits, out=out)
+    np.tanh(half_T, out=half_T)
+    half_T *= 0.5
+    np.abs(half_T, out=factors)
+    factors += 0.5
     for _ in range(6):
         middle = factors.shape[-1] // 2
         if middle:
             factors[..., :middle] *= factors[..., -middle:]
             factors = factors[..., : factors.shape[-1] - middle]
-    T *= 0.5
-    T += 0.5 - x
-    return wrong - np.log(factors).sum(axis=-1), T
+    half_T += 0.5 - x
+    return wrong - np.log(factors).sum(axis=-1), half_T
 
 
 def _logits_and_x(logits, x):

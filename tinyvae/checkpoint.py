@@ -94,8 +94,8 @@ def pack(model, options=None, optimizer=None, rng=None, history=()):
         raise CheckpointError(f"only {' and '.join(MODELS)} can be saved, not {type(model)}")
     if rng is not None and type(rng.bit_generator).__name__ not in BIT_GENERATORS:
         raise CheckpointError(f"rng must use one of {', '.join(BIT_GENERATORS)}, not {rng}")
-    state, arrays = _state(run), _parameters_and_moments(run)
-    _check(arrays, state, _empty_model(state["model"], most_layers=len(arrays)))
+    state, arrays = describe(run), parameters_and_moments(run)
+    _check(arrays, state, empty_model(state["model"], most_layers=len(arrays)))
     try:
         text = json.dumps(state, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -160,7 +160,7 @@ def lock(run_folder):
 # --- writing ------------------------------------------------------------------------------------
 
 
-def _state(run):
+def describe(run):
     """All of a run but its arrays and its history, as JSON has it"""
     return {
         "format": FORMAT,
@@ -185,7 +185,7 @@ def _optimizer_state(optimizer):
     return {"class": type(optimizer).__name__, "t": optimizer.t, **numbers}
 
 
-def _parameters_and_moments(run):
+def parameters_and_moments(run):
     """name -> array, by rows; the names start with "params.", "m." or "v." """
     kinds = {"params": run.model.params, **(run.optimizer.moments if run.optimizer else {})}
     return {
@@ -293,13 +293,13 @@ def _unpack(content):
         raise CheckpointError("has changed since it was saved: its checksum is another")
     del arrays["state"]
     history = _history(arrays.pop("history"))
-    model = _empty_model(state["model"], most_layers=len(arrays))
+    model = empty_model(state["model"], most_layers=len(arrays))
     _check(arrays, state, model)
     arrays = {name: array.copy() for name, array in arrays.items()}  # writable, and on their own
     model.params.update(_named(arrays, "params"))
-    optimizer = state["optimizer"] and _optimizer(state["optimizer"], model.params, arrays)
+    optimizer = state["optimizer"] and optimizer_of(state["optimizer"], model.params, arrays)
     run = Run(model, state["training"], optimizer, state["rng"] and _rng(state["rng"]), history)
-    if _state(run) != state or not isinstance(run.options, dict):
+    if describe(run) != state or not isinstance(run.options, dict):
         raise CheckpointError("holds settings that no tinyvae has saved")
     return state, run
 
@@ -325,7 +325,7 @@ def _history(table):
     return history
 
 
-def _empty_model(config, most_layers):
+def empty_model(config, most_layers=np.inf):
     """The model that the configuration describes, still without its parameters"""
     sizes = [config["data_dim"], config["latent_dim"], *config["hidden_dims"]]
     if (
@@ -366,7 +366,7 @@ def _named(arrays, kind):
     return {k.removeprefix(start): array for k, array in arrays.items() if k.startswith(start)}
 
 
-def _optimizer(state, params, arrays):
+def optimizer_of(state, params, arrays):
     numbers = {name: value for name, value in state.items() if name not in ("class", "t")}
     optimizer = OPTIMIZERS[state["class"]](params, **numbers)
     optimizer.moments = {moment: _named(arrays, moment) for moment in optimizer.moments}

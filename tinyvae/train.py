@@ -1,6 +1,7 @@
 """Training: minibatches, fresh noise, an optimiser, a history in nats."""
 
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -29,6 +30,7 @@ def fit(
     beta=1.0,
     optimizer=None,
     history=None,
+    processes=1,
 ):
     """Minimise loss = mean(recon + beta * kl) over x by Adam; return the history.
 
@@ -41,11 +43,14 @@ def fit(
     ``report`` is called with each of them; by default it is printed, `silent` keeps quiet.
 
     To go on with a run, pass its ``optimizer`` and its ``history``: training goes on after the last
-    epoch in there.    Raises TrainingError before the step that a loss or gradient which is not
-    finite would spoil, ValueError for arguments out of range.
+    epoch in there.  With ``processes`` steps are shared out (`parallel`, which says for what and
+    how), and what comes out differs by rounding.
+
+    Raises TrainingError before the step that a loss or gradient which is not finite would spoil,
+    ValueError for arguments out of range.
     """
     whole(0, epochs=epochs)
-    whole(1, batch_size=batch_size)
+    whole(1, batch_size=batch_size, processes=processes)
     number(0, beta=beta)
     generator(rng)
     images(x=x)
@@ -55,17 +60,28 @@ def fit(
     optimizer = optimizer or Adam(model.params, learning_rate)
     history = [] if history is None else history
     report = report or printer(epochs, start=len(history))
-    for epoch in range(len(history) + 1, epochs + 1):
-        recon, kl = _train_epoch(model, x, optimizer, batch_size, rng, binarize, beta)
-        row = {"epoch": epoch, "recon": recon, "kl": kl, "elbo": -(recon + kl)}
-        if x_test is not None:
-            recon, kl = mean_loss(model, x_test, rng, binarize)
-            if not np.isfinite(recon + kl):
-                raise TrainingError(f"epoch {epoch}: test recon is {recon}, kl {kl}; {ADVICE}")
-            row |= {"test_recon": recon, "test_kl": kl, "test_elbo": -(recon + kl)}
-        history.append(row)
-        report(row)
+    with _shared_out(model, optimizer, processes, min(batch_size, len(x)), x) as at_work:
+        for epoch in range(len(history) + 1, epochs + 1):
+            with at_work() as (trained, stepping):
+                recon, kl = _train_epoch(trained, x, stepping, batch_size, rng, binarize, beta)
+            row = {"epoch": epoch, "recon": recon, "kl": kl, "elbo": -(recon + kl)}
+            if x_test is not None:
+                recon, kl = mean_loss(model, x_test, rng, binarize)
+                if not np.isfinite(recon + kl):
+                    raise TrainingError(f"epoch {epoch}: test recon is {recon}, kl {kl}; {ADVICE}")
+                row |= {"test_recon": recon, "test_kl": kl, "test_elbo": -(recon + kl)}
+            history.append(row)
+            report(row)
     return history
+
+
+def _shared_out(model, optimizer, processes, batch_size, x):
+    """`parallel.data_parallel`, which is not imported for one process: there is nothing to share"""
+    if processes == 1:
+        return nullcontext(lambda: nullcontext((model, optimizer)))
+    from tinyvae.parallel import data_parallel
+
+    return data_parallel(model, optimizer, processes, batch_size, x.dtype)
 
 
 def _train_epoch(model, x, optimizer, batch_size, rng, binarize, beta):

@@ -1,0 +1,63 @@
+"""`VAE.loss_and_grads` once more, in place: what training in several processes runs.
+
+The same derivatives, but nothing is allocated: the output of a layer is written to where the next
+one reads its input, and the logits turn into their own derivative.  What has been used last is
+still in the core's cache.  tests/test_parallel.py holds it against `VAE.loss_and_grads`.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from tinyvae import bernoulli, gaussian
+
+ACTIVATIONS = {  # activation(a) and activation_backward(dy, y), in place
+    "tanh": (lambda a: np.tanh(a, out=a), lambda dy, y: np.multiply(dy, 1 - y * y, out=dy)),
+    "relu": (lambda a: np.maximum(a, 0, out=a), lambda dy, y: np.multiply(dy, y > 0, out=dy)),
+}
+
+
+def backward(vae, x, dy, eps, beta, size):
+    """recon (B,), kl (B,), and what the gradients of loss = sum(recon + beta kl) / size are made of
+
+    x, dy: dicts with an array for every linear map y = x W + b, (B, I) for its inputs and (B, O)
+    for d loss / dy.  Of x the images are given, all else is written here: dW = x^T dy, db = sum dy.
+    """
+    forward, slope = ACTIVATIONS[vae.activation]
+    encoder, decoder = [*vae.encoder, "mu"], [*vae.decoder, "logits"]
+    W = {name: vae.params[f"{name}.W"] for name in dy}
+
+    def linear(name, out=None):
+        y = np.matmul(x[name], W[name], out=out)
+        y += vae.params[f"{name}.b"]
+        return y
+
+    # forward
+    for name, above in pairwise(encoder):
+        forward(linear(name, out=x[above]))
+    mu, logvar = linear("mu"), linear("logvar")
+    z = x[decoder[0]]
+    z[...] = gaussian.reparameterize(mu, logvar, eps)
+    for name, above in pairwise(decoder):
+        forward(linear(name, out=x[above]))
+    logits = linear("logits", out=dy["logits"])
+    recon, dlogits = bernoulli.nll_and_slope(logits, x[encoder[0]], out=logits)
+    dlogits *= 1 / size
+    kl = gaussian.kl_to_standard_normal(mu, logvar)
+
+    # backward
+    for name, above in reversed([*pairwise(decoder)]):
+        dg = np.matmul(dy[above], W[above].T, out=dy[name])
+        slope(dg, x[above])
+    dz = dy[decoder[0]] @ W[decoder[0]].T
+    dmu_recon, dlogvar_recon = gaussian.reparameterize_backward(dz, logvar, eps)
+    dkl = np.full_like(kl, beta / size)
+    dmu_kl, dlogvar_kl = gaussian.kl_to_standard_normal_backward(dkl, mu, logvar)
+    np.add(dmu_recon, dmu_kl, out=dy["mu"])
+    np.add(dlogvar_recon, dlogvar_kl, out=dy["logvar"])
+    for name, above in reversed([*pairwise(encoder)]):
+        dh = np.matmul(dy[above], W[above].T, out=dy[name])
+        if above == "mu":  # mu and logvar come from the same layer
+            dh += dy["logvar"] @ W["logvar"].T
+        slope(dh, x[above])
+    return recon, kl
