@@ -43,11 +43,14 @@ def backward(vae, x, dy, eps, beta, size):
     logits = linear("logits", out=dy["logits"])
     recon, dlogits = bernoulli.nll_and_slope(logits, x[encoder[0]], out=logits)
     dlogits *= 1 / size
-    kl = gaussian.kl_to_standard_normal(mu, logvar)
+    l64 = logvar.astype(np.float64)
+    excess = np.maximum(np.expm1(l64) - l64, 0)
+    kl = 0.5 * (mu * mu + excess).sum(axis=-1).astype(recon.dtype)
 
     # backward
     for name, above in reversed([*pairwise(decoder)]):
-        dg = np.matmul(dy[above], W[above].T, out=dy[name])
+        dg = dy[name]
+        dg[...] = (W[above] @ dy[above].T).T
         slope(dg, x[above])
     dz = dy[decoder[0]] @ W[decoder[0]].T
     dmu_recon, dlogvar_recon = gaussian.reparameterize_backward(dz, logvar, eps)

@@ -27,15 +27,15 @@ from tinyvae import checkpoint, inplace
 from tinyvae.arrays import exactly, finite, whole
 from tinyvae.vae import VAE
 
-PARTS = {b"b": "backward", b"g": "gradients", b"u": "update"}
+PARTS = "backward", "gradients", "update"
 ONE_THREAD = dict.fromkeys(
     ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"], "1"
 )
 PATIENCE = 2e-3  # seconds of asking again and again: to be woken up takes longer than most waits
 TIME_TO_END = 10.0  # seconds
-CACHE_LINE = 64  # bytes
-ALIGNED = 16  # parameters in a cache line, or two
 KEPT = 30_000_000  # bytes: the arrays of a step are smaller
+CACHE_LINE = 64  # bytes
+ALIGNED = 16  # parameters: one cache line in float32, two in float64
 
 
 @contextmanager
@@ -73,12 +73,9 @@ class Team:
         run = checkpoint.Run(model, {}, optimizer, None, [])
         arrays = _arrays(run, batch_size, dtype)
         plan = {"run": checkpoint.describe(run), "arrays": arrays, "processes": processes}
-        plan["patience"] = (
-            PATIENCE if processes <= _cores() else 0.0
-        )  # who waits takes no one's core
+        plan["patience"] = PATIENCE if processes <= _cores() else 0.0  # no core for mere waiting
         with _shared_file(_size(arrays)) as file:
             self.share = Share(plan, 0, file.fileno())
-            self.images = next(iter(self.share.x.values()))
             self.helpers, self.lent = [], self._lend()
             try:
                 for rank in range(1, processes):
@@ -105,16 +102,16 @@ class Team:
         finite(beta=beta)
         exactly((len(x), self.latent_dim), eps=eps)
         memory, rows = self.share.memory, slice(len(x))
-        self.images[rows], memory["eps"][rows] = x, eps
+        memory["images"][rows], memory["eps"][rows] = x, eps
         memory["size and beta"][:] = len(x), beta
-        self._do(b"b")
-        self._do(b"g")
+        self._do("backward")
+        self._do("gradients")
         recon, kl = memory["recon"][rows].copy(), memory["kl"][rows].copy()
         return np.mean(recon + beta * kl), recon, kl, self.share.grads
 
     def step(self, grads):
         """The optimiser's step, by the gradients of the last `loss_and_grads`"""
-        self._do(b"u")
+        self._do("update")
         self.optimizer.t += 1
 
     def close(self):
@@ -142,8 +139,8 @@ class Team:
 
     def _do(self, part):
         for helper in self.helpers:
-            helper.tell(part)
-        self.share.do(part)
+            helper.tell(part[:1].encode())
+        getattr(self.share, part)()
         for helper in self.helpers:
             helper.hear()
 
@@ -162,8 +159,8 @@ class Share:
         self.vae.params.update(self.named("params"))
         self.grads = self.named("grads")
         self.dy = {name: memory[f"dy.{name}"] for name in self.vae.shapes()}
-        self.x = {name: memory[f"x.{name}"] for name in self.dy if name != "logvar"}
-        self.x["logvar"] = self.x["mu"]
+        self.x = {name: memory.get(f"x.{name}") for name in self.dy}
+        self.x |= {self.vae.encoder[0]: memory["images"], "logvar": self.x["mu"]}
         low, high = self._bounds()
         self.part = {
             key: slice(*(min(max(edge - start, 0) // width, rows) for edge in (low, high)))
@@ -183,9 +180,6 @@ class Share:
             )
             for key, (start, rows, width) in self.places.items()
         }
-
-    def do(self, part):
-        getattr(self, PARTS[part])()
 
     def backward(self):
         size, beta = self.memory["size and beta"].tolist()
@@ -288,11 +282,12 @@ def serve(rank, descriptor):
     plan = json.loads(sys.stdin.buffer.readline())
     share = Share(plan, rank, descriptor)
     os.set_blocking(0, False)
+    parts = {part[:1].encode(): getattr(share, part) for part in PARTS}
     with suppress(BrokenPipeError), np.errstate(over="ignore", invalid="ignore"):
         os.write(1, b"!")
-        while part := _hear(0, plan["patience"]):
-            share.do(part)
-            os.write(1, part)
+        while letter := _hear(0, plan["patience"]):
+            parts[letter]()
+            os.write(1, letter)
 
 
 def _hear(descriptor, patience):
@@ -320,10 +315,11 @@ def _arrays(run, batch_size, dtype):
     arrays = dict.fromkeys(["params", *run.optimizer.moments], (vector, own.str))
     arrays |= {"grads": (vector, dtype), "size and beta": ((2,), "float64")}
     arrays |= {"recon": (batch, dtype), "kl": (batch, dtype)}
-    arrays["eps"] = ((batch_size, vae.latent_dim), dtype)
+    arrays["images"] = (batch_size, vae.data_dim), dtype
+    arrays["eps"] = (batch_size, vae.latent_dim), dtype
     for name, (inputs, outputs) in vae.shapes().items():
         arrays[f"dy.{name}"] = (batch_size, outputs), dtype
-        if name != "logvar":  # its x is that of mu
+        if name not in (vae.encoder[0], "logvar"):  # x of logvar is that of mu
             arrays[f"x.{name}"] = (batch_size, inputs), dtype
     return arrays
 
