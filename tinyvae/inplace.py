@@ -1,8 +1,11 @@
-"""`VAE.loss_and_grads` once more, in place: what training in several processes runs.
+"""`VAE.loss_and_grads` once more, in place: what every process of a training by several runs.
 
-The same derivatives, but nothing is allocated: the output of a layer is written to where the next
-one reads its input, and the logits turn into their own derivative.  What has been used last is
-still in the core's cache.  tests/test_parallel.py holds it against `VAE.loss_and_grads`.
+The same derivatives in the same order, with new arrays only where they are small: the output of a
+layer is written to where the next one reads its input, and the logits turn into their own
+derivative.  It is faster because what has been used last is still in the core's cache, and because
+nothing need be copied to be seen by the other processes.
+
+To be read is `VAE.loss_and_grads`; tests/test_parallel.py holds the two together.
 """
 
 from itertools import pairwise
@@ -43,14 +46,15 @@ def backward(vae, x, dy, eps, beta, size):
     logits = linear("logits", out=dy["logits"])
     recon, dlogits = bernoulli.nll_and_slope(logits, x[encoder[0]], out=logits)
     dlogits *= 1 / size
-    l64 = logvar.astype(np.float64)
-    excess = np.maximum(np.expm1(l64) - l64, 0)
-    kl = 0.5 * (mu * mu + excess).sum(axis=-1).astype(recon.dtype)
+    # In float64 exp(logvar) - 1 - logvar keeps all digits of float32, and inf - 1e300 is inf.
+    wide = np.minimum(logvar, 1e300, dtype=np.float64)
+    excess = np.maximum(np.expm1(wide) - wide, 0)
+    kl = (0.5 * (mu * mu + excess).sum(axis=-1)).astype(recon.dtype)
 
     # backward
     for name, above in reversed([*pairwise(decoder)]):
         dg = dy[name]
-        dg[...] = (W[above] @ dy[above].T).T
+        dg[...] = (W[above] @ dy[above].T).T  # BLAS is quicker with it than with dy @ W.T
         slope(dg, x[above])
     dz = dy[decoder[0]] @ W[decoder[0]].T
     dmu_recon, dlogvar_recon = gaussian.reparameterize_backward(dz, logvar, eps)

@@ -8,7 +8,9 @@ arrays in memory that they share, and a step has three parts, after each of whic
     gradients    a share of all dW = x^T dy and db = sum dy, which are sums over the whole batch
     update       the optimiser's step for that same share of the parameters
 
-What comes out is what `VAE.loss_and_grads` and the optimiser compute, up to rounding.
+What comes out is what `VAE.loss_and_grads` and the optimiser compute, up to rounding.  On two cores
+a step of 784-400-20 takes 0.78 of the time that it takes in one process with batches of 128, and
+0.86 with batches of 512 (python -m benchmarks step).
 """
 
 import json
@@ -88,6 +90,7 @@ class Team:
 
     @contextmanager
     def at_work(self):
+        """As long as it lasts, BLAS has one thread, here as in the helpers."""
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1, user_api="blas"):
@@ -95,10 +98,11 @@ class Team:
 
     @property
     def t(self):
+        """Steps that the optimiser has taken"""
         return self.optimizer.t
 
     def loss_and_grads(self, x, eps, beta=1.0):
-        """As `VAE.loss_and_grads`"""
+        """loss, recon (B,), kl (B,) and grads, as `VAE.loss_and_grads`"""
         finite(beta=beta)
         exactly((len(x), self.latent_dim), eps=eps)
         memory, rows = self.share.memory, slice(len(x))
@@ -149,8 +153,8 @@ class Share:
     """What one process does of a step, on the memory that all share."""
 
     def __init__(self, plan, rank, descriptor):
-        # glibc gives freed memory back to the system, unless it has seen a larger block freed: from
-        # now on it keeps it.  A helper had 300 page faults in a step, which took a fifth longer.
+        # glibc gives freed memory back to the system, until it has seen a larger block freed.  From
+        # here on it keeps it: else a helper has hundreds of page faults in every step.
         np.empty(KEPT, np.uint8)
         self.rank, self.processes = rank, plan["processes"]
         self.memory = memory = _mapped(plan["arrays"], descriptor)
@@ -182,6 +186,7 @@ class Share:
         }
 
     def backward(self):
+        """recon, kl and all dy, for a share of the rows of the batch"""
         size, beta = self.memory["size and beta"].tolist()
         rows = slice(*(int(size) * (self.rank + k) // self.processes for k in (0, 1)))
         if rows.start < rows.stop:
@@ -191,6 +196,7 @@ class Share:
             )
 
     def gradients(self):
+        """A share of the gradients: some rows of some dW, and some db"""
         batch = slice(int(self.memory["size and beta"][0]))
         for key, rows in self.part.items():
             name, kind = key.rsplit(".", 1)
@@ -201,6 +207,7 @@ class Share:
                 np.sum(dy, axis=0, out=self.grads[key])
 
     def update(self):
+        """The optimiser's step for the parameters of these gradients"""
         self.optimizer.step(self.grads_of_part)
 
     def _bounds(self):
