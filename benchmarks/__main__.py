@@ -2,6 +2,7 @@
 
 import datetime
 import importlib.metadata
+import inspect
 import os
 import platform
 import shutil
@@ -187,7 +188,7 @@ def main(names):
             sections[section.split("\n")[0].lower()] = section.strip()
     for name in names or PARTS:
         part = PARTS[name]
-        text = [f"{name.capitalize()}\n\n{part.__doc__}"]
+        text = [f"{name.capitalize()}\n\n{inspect.getdoc(part)}"]
         for paragraph in part():
             text.append(paragraph)
             print(f"\n{paragraph}", flush=True)
