@@ -272,7 +272,7 @@ class Helper:
             raise self._died()
 
     def _died(self):
-        return ChildProcessError(f"process {self.process.pid}, which had a share of it, has died")
+        return ChildProcessError(f"process {self.process.pid}, one of those that train, has died")
 
     def end(self):
         self.process.stdin.close()
