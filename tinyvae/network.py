@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tinyvae.arrays import floats, generator, whole
+from tinyvae.arrays import floats, generator, quietly, whole
 from tinyvae.layers import ACTIVATIONS, linear, linear_backward, sigmoid
 
 
@@ -59,6 +59,7 @@ class EncoderDecoder:
             "logits": (back[-1], self.data_dim),
         }
 
+    @quietly  # OpenBLAS's kernels for float32 may set the flag "invalid" on numbers that are fine
     def linear(self, name, x):
         """The linear map of this name.    x (B, I)  ->  y (B, O)"""
         return linear(x, self.params[f"{name}.W"], self.params[f"{name}.b"])

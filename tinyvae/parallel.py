@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 import numpy as np
 
 from tinyvae import checkpoint, inplace
-from tinyvae.arrays import exactly, finite, whole
+from tinyvae.arrays import exactly, finite, quietly, whole
 from tinyvae.vae import VAE
 
 PARTS = "backward", "gradients", "update"
@@ -101,6 +101,7 @@ class Team:
         """Steps that the optimiser has taken"""
         return self.optimizer.t
 
+    @quietly
     def loss_and_grads(self, x, eps, beta=1.0):
         """loss, recon (B,), kl (B,) and grads, as `VAE.loss_and_grads`"""
         finite(beta=beta)
