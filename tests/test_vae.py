@@ -270,3 +270,9 @@ def test_same_seed_same_bits():
 
     first, second = run(), run()
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_products_of_what_is_infinite_give_nan_without_a_warning():
+    vae = VAE.create(4, (3,), 2, rng=np.random.default_rng(0))
+    vae.params["decoder.0.W"][:] = 1
+    assert np.isnan(vae.decode(np.array([[np.inf, -np.inf]], np.float32))).all()
