@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 
-from tinyvae import VAE, Autoencoder, cli, fit, inplace, parallel
+from tinyvae import VAE, Autoencoder, blas, cli, fit, inplace, parallel
 from tinyvae.optim import SGD, Adam
 from tinyvae.train import TrainingError, silent
 
@@ -149,20 +150,34 @@ def test_what_is_not_finite_stops_before_it_does_harm():
 
 
 def test_every_process_has_a_blas_of_one_thread_and_gives_it_back():
-    from threadpoolctl import ThreadpoolController, threadpool_limits
 
     def threads():
-        blas = ThreadpoolController().select(user_api="blas").lib_controllers
-        return {library.num_threads for library in blas}
+        return {library.num_threads for library in blas.libraries().lib_controllers}
 
     vae, _, _ = made()
-    with threadpool_limits(2, user_api="blas"):
+    with blas.libraries().limit(limits=2):
         if threads() != {2}:
             pytest.skip("this BLAS has no threads to be seen")
         with parallel.data_parallel(vae, Adam(vae.params), 2, 4, np.float64) as at_work:
             with at_work():
                 assert threads() == {1}
             assert threads() == {2}
+
+
+def test_the_search_for_blas_cannot_swallow_a_signal(monkeypatch):
+    """Ctrl-C is for the main thread, and the system calls back into the one that searches."""
+    searching = []
+
+    class Controller(threadpoolctl.ThreadpoolController):
+        def __init__(self):
+            searching.append(threading.current_thread())
+            super().__init__()
+
+    monkeypatch.setattr(threadpoolctl, "ThreadpoolController", Controller)
+    found = blas.libraries()
+    assert found.info() == threadpoolctl.ThreadpoolController().select(user_api="blas").info()
+    assert searching[0] is not threading.main_thread()
+    assert not searching[0].is_alive()
 
 
 class Mine(VAE):

@@ -123,6 +123,22 @@ def test_a_signal_that_python_drops_is_not_lost(tmp_path, capsys, monkeypatch):
     assert "stopped by SIGINT after epoch 2" in capsys.readouterr().err
 
 
+def test_a_signal_while_an_epoch_is_packed_waits_for_it(tmp_path, capsys, monkeypatch):
+    """A ZIP file that is left in the middle of a member raises an error of its own."""
+    packed, write_array = [], np.lib.format.write_array
+
+    def writing(file, array, **options):
+        packed.append(array)
+        if len(packed) == 40:  # in the middle of epoch 1
+            signal.raise_signal(signal.SIGTERM)
+        write_array(file, array, **options)
+
+    monkeypatch.setattr(np.lib.format, "write_array", writing)
+    assert cli.main([*SMALL, "--epochs", "9", "--out", str(tmp_path / "run")]) == 143
+    assert "stopped by SIGTERM after epoch 1" in capsys.readouterr().err
+    assert len(checkpoint.load_run(tmp_path / "run").history) == 1
+
+
 def test_a_reader_that_goes_away(undisturbed, tmp_path):
     process = started("train", *kill.OPTIONS, "--save-every", "4", "--out", tmp_path / "run")
     process.stdout.close()

@@ -307,18 +307,20 @@ class _Saver:
     """The report of a training: it saves what is due, and remembers what is not yet."""
 
     def __init__(self, out, run):
-        self.out, self.run, self.signum = out, run, None
+        self.out, self.run, self.signum, self.at_work = out, run, None, False
         self.print = train.printer(run.options["epochs"], start=len(run.history))
         self._remember()
         self.save()
 
     def __call__(self, row):
+        self.at_work = True
         self._remember()
         every, epochs = self.run.options["save_every"], self.run.options["epochs"]
         if self.epoch % every == 0 or self.epoch == epochs:
             self.save()
+        self.at_work = False
         self.print(row)
-        if self.signum:  # Python drops what is raised while it frees an object
+        if self.signum:  # at work, or Python dropped it: what is raised while it frees an object
             raise Stopped
 
     def _remember(self):
@@ -336,7 +338,8 @@ class _Saver:
         """A signal's handler.  Only the first one interrupts: saving must not be interrupted."""
         if self.signum is None:
             self.signum = signum
-            raise Stopped
+            if not self.at_work:
+                raise Stopped
 
 
 @contextmanager

@@ -70,9 +70,9 @@ def side_by_side(images):
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    from threadpoolctl import ThreadpoolController
+    from tinyvae.blas import libraries
 
-    blas = ThreadpoolController().select(user_api="blas")
+    blas = libraries()
     threads = max((library.num_threads for library in blas.lib_controllers), default=1)
     if not 1 < threads <= images:
         yield map, 1

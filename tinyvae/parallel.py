@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 
-from tinyvae import checkpoint, inplace
+from tinyvae import blas, checkpoint, inplace
 from tinyvae.arrays import exactly, finite, quietly, whole
 from tinyvae.vae import VAE
 
@@ -72,6 +72,7 @@ class Team:
 
     def __init__(self, model, optimizer, processes, batch_size, dtype):
         self.model, self.optimizer, self.latent_dim = model, optimizer, model.latent_dim
+        self.blas = blas.libraries()
         run = checkpoint.Run(model, {}, optimizer, None, [])
         arrays = _arrays(run, batch_size, dtype)
         plan = {"run": checkpoint.describe(run), "arrays": arrays, "processes": processes}
@@ -91,9 +92,7 @@ class Team:
     @contextmanager
     def at_work(self):
         """As long as it lasts, BLAS has one thread, here as in the helpers."""
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1, user_api="blas"):
+        with self.blas.limit(limits=1):
             yield self, self
 
     @property
