@@ -6,7 +6,7 @@ arrays in memory that they share, and a step has three parts, after each of whic
 
     backward     a share of the rows of the batch: recon, kl, and d loss / dy of all y = x W + b
     gradients    a share of all dW = x^T dy and db = sum dy, which are sums over the whole batch
-    update       the optimiser's step for that same share of the parameters
+    update       the optimiser's step for a share of the parameters
 
 What comes out is what `VAE.loss_and_grads` and the optimiser compute, up to rounding.  On two cores
 a step of 784-400-20 takes 0.78 of the time that it takes in one process with batches of 128, and
@@ -36,6 +36,8 @@ ONE_THREAD = dict.fromkeys(
 PATIENCE = 2e-3  # seconds of asking again and again: to be woken up takes longer than most waits
 TIME_TO_END = 10.0  # seconds
 KEPT = 30_000_000  # bytes: the arrays of a step are smaller
+FEW_ROWS = 64  # of a matrix product: too few to pay
+MOST = 0.75  # of the pixels: to pick them out costs more than it saves
 CACHE_LINE = 64  # bytes
 ALIGNED = 16  # parameters: one cache line in float32, two in float64
 
@@ -107,6 +109,7 @@ class Team:
         exactly((len(x), self.latent_dim), eps=eps)
         memory, rows = self.share.memory, slice(len(x))
         memory["images"][rows], memory["eps"][rows] = x, eps
+        np.any(x, axis=0, out=memory["shown"])  # the pixels that are not black in every image
         memory["size and beta"][:] = len(x), beta
         self._do("backward")
         self._do("gradients")
@@ -164,12 +167,9 @@ class Share:
         self.grads = self.named("grads")
         self.dy = {name: memory[f"dy.{name}"] for name in self.vae.shapes()}
         self.x = {name: memory.get(f"x.{name}") for name in self.dy}
-        self.x |= {self.vae.encoder[0]: memory["images"], "logvar": self.x["mu"]}
-        low, high = self._bounds()
-        self.part = {
-            key: slice(*(min(max(edge - start, 0) // width, rows) for edge in (low, high)))
-            for key, (start, rows, width) in self.places.items()
-        }
+        self.x["logvar"] = self.x["mu"]
+        lines = len(memory["params"]) // ALIGNED
+        low, high = (lines * (rank + k) // self.processes * ALIGNED for k in (0, 1))
         state = plan["run"]["optimizer"]
         kinds = [kind for kind in ("params", "grads", "m", "v") if kind in memory]
         mine = {f"{kind}.all": memory[kind][low:high] for kind in kinds}
@@ -186,48 +186,76 @@ class Share:
         }
 
     def backward(self):
-        """recon, kl and all dy, for a share of the rows of the batch"""
+        """recon, kl and all dy, for a share of the rows of the batch
+
+        Pixels that are black in the whole batch change no y, and their rows of dW are 0: if they
+        are many, the first product leaves them out.
+        """
         size, beta = self.memory["size and beta"].tolist()
+        self.batch = slice(int(size))
         rows = slice(*(int(size) * (self.rank + k) // self.processes for k in (0, 1)))
+        images, shown, first = self.memory["images"], self.memory["shown"], self.vae.encoder[0]
+        W = {name: self.vae.params[f"{name}.W"] for name in self.dy}
+        self.x[first], self.seen = images, None
+        if np.count_nonzero(shown) < MOST * len(shown):
+            self.seen = np.flatnonzero(shown)
+            shape = int(size), len(self.seen)
+            self.x[first] = self.memory[f"x.{first}"].ravel()[: math.prod(shape)].reshape(shape)
+            np.take(images[rows], self.seen, axis=1, out=self.x[first][rows], mode="clip")
+            W[first] = W[first].take(self.seen, axis=0)
         if rows.start < rows.stop:
             x, dy = ({k: array[rows] for k, array in kind.items()} for kind in (self.x, self.dy))
             self.memory["recon"][rows], self.memory["kl"][rows] = inplace.backward(
-                self.vae, x, dy, self.memory["eps"][rows], beta, size
+                self.vae, W, images[rows], self.memory["eps"][rows], beta, size, x, dy
             )
 
     def gradients(self):
-        """A share of the gradients: some rows of some dW, and some db"""
-        batch = slice(int(self.memory["size and beta"][0]))
-        for key, rows in self.part.items():
+        """A share of the gradients: some db, and some rows of some dW"""
+        first = self.vae.encoder[0]
+        for key, rows in self._rows_of_gradients():
             name, kind = key.rsplit(".", 1)
-            dy = self.dy[name][batch]
-            if rows.start < rows.stop and kind == "W":
-                np.matmul(self.x[name][batch, rows].T, dy, out=self.grads[key][rows])
-            elif rows.start < rows.stop:
-                np.sum(dy, axis=0, out=self.grads[key])
+            x, dy, grads = self.x[name][self.batch], self.dy[name][self.batch], self.grads[key]
+            if kind == "b":
+                np.sum(dy, axis=0, out=grads)
+            elif name == first and self.seen is not None:
+                grads[self.seen[rows]] = x[:, rows].T @ dy
+            else:
+                np.matmul(x[:, rows].T, dy, out=grads[rows])
+        if self.seen is not None:
+            black = np.flatnonzero(~self.memory["shown"])
+            self.grads[f"{first}.W"][black[self.rank :: self.processes]] = 0
 
     def update(self):
-        """The optimiser's step for the parameters of these gradients"""
+        """The optimiser's step for a share of the parameters"""
         self.optimizer.step(self.grads_of_part)
 
-    def _bounds(self):
-        """Where this process's part of the parameters starts and ends: at rows, in cache lines"""
-        starts = [
-            start + row * width
-            for start, rows, width in self.places.values()
-            for row in range(rows)
-            if (start + row * width) % ALIGNED == 0
-        ]
-        total = len(self.memory["params"])
-        edges = (total * (self.rank + k) // self.processes for k in (0, 1))
-        return [min((s for s in starts if s >= edge), default=total) for edge in edges]
+    def _rows_of_gradients(self):
+        """Key and rows of what this process computes; of the first dW, rows of the pixels seen"""
+        shapes, first = {k: place[1:] for k, place in self.places.items()}, self.vae.encoder[0]
+        shapes[f"{first}.W"] = self.x[first].shape[1], self.dy[first].shape[1]
+        total = sum(rows * width for rows, width in shapes.values())
+        edges = [total * (self.rank + k) // self.processes for k in (0, 1)]
+        for key, (rows, width) in shapes.items():
+            low, high = (_cut(edge, rows, width) for edge in edges)
+            if low < high:
+                yield key, slice(low, high)
+            edges = [edge - rows * width for edge in edges]
+
+
+def _cut(edge, rows, width):
+    """The row at which a matrix is cut in shares, for the element at which it should be
+
+    No share is a product of few rows, for it would take almost the time of one of many.
+    """
+    row = min(max(edge // width, 0), rows)
+    return row if FEW_ROWS <= row <= rows - FEW_ROWS else rows if row > rows / 2 else 0
 
 
 def _places(vae):
     """key -> start, rows and width, in a vector of all parameters; a bias is one row"""
     places, start = {}, 0
     for name, (inputs, outputs) in vae.shapes().items():
-        for kind, rows in ("W", inputs), ("b", 1):
+        for kind, rows in ("b", 1), ("W", inputs):
             places[f"{name}.{kind}"] = start, rows, outputs
             start += math.ceil(rows * outputs / ALIGNED) * ALIGNED
     return places
@@ -318,15 +346,16 @@ def _arrays(run, batch_size, dtype):
     own = vae.params["logits.W"].dtype
     dtype = np.result_type(dtype, own).str
     start, rows, width = list(_places(vae).values())[-1]
-    vector, batch = (start + rows * width,), (batch_size,)
+    vector, batch = (math.ceil((start + rows * width) / ALIGNED) * ALIGNED,), (batch_size,)
     arrays = dict.fromkeys(["params", *run.optimizer.moments], (vector, own.str))
     arrays |= {"grads": (vector, dtype), "size and beta": ((2,), "float64")}
     arrays |= {"recon": (batch, dtype), "kl": (batch, dtype)}
     arrays["images"] = (batch_size, vae.data_dim), dtype
+    arrays["shown"] = (vae.data_dim,), "bool"
     arrays["eps"] = (batch_size, vae.latent_dim), dtype
     for name, (inputs, outputs) in vae.shapes().items():
         arrays[f"dy.{name}"] = (batch_size, outputs), dtype
-        if name not in (vae.encoder[0], "logvar"):  # x of logvar is that of mu
+        if name != "logvar":  # its x is that of mu
             arrays[f"x.{name}"] = (batch_size, inputs), dtype
     return arrays
 
