@@ -16,7 +16,7 @@ from tinyvae import bernoulli, gaussian
 
 
 def _relu(a):
-    return np.maximum(a, np.zeros_like(a[:1]), out=a)  # a third of the time of np.maximum(a, 0)
+    return np.maximum(a, np.zeros_like(a[:1]), out=a)  # less than half the time of np.maximum(a, 0)
 
 
 ACTIVATIONS = {  # activation(a) and activation_backward(dy, y), in place
