@@ -127,6 +127,31 @@ def test_steps_are_those_of_one_process(processes, dtype, activation, hidden, ki
         assert_close(moments, alone_optimizer.moments[kind_of_moment], dtype)
 
 
+@pytest.mark.parametrize("black", [0, 200])
+def test_shares_are_even_in_few_pieces_and_leave_out_black_pixels(black):
+    vae, x, eps = made((400,), "relu", np.float32, data_dim=784, batch=20)
+    x[:] = 1
+    x[:, :black] = 0
+    with parallel.data_parallel(vae, Adam(vae.params), 2, 20, np.float32) as at_work:
+        with at_work() as (team, _):
+            team.loss_and_grads(x, eps)
+        share = team.share
+        assert share.x["encoder.0"].shape == (20, 784 - black)
+        assert (share.seen is None) == (black == 0)
+        work = []
+        for rank in (0, 1):
+            share.rank = rank
+            pieces = [
+                (rows.stop - rows.start, share.dy[key.rsplit(".", 1)[0]].shape[1])
+                for key, rows in share._rows_of_gradients()
+            ]
+            assert all(rows in (1, 3) or rows >= 64 for rows, _ in pieces)  # b, W of decoder.0
+            work.append(sum(rows * width for rows, width in pieces))
+        share.rank = 0
+    assert sum(work) == sum(p.size for p in vae.params.values()) - black * 400
+    assert max(work) < 0.6 * sum(work)
+
+
 def history(processes, dtype=np.float32, x_dtype=np.float32, **options):
     vae, _, _ = made(dtype=dtype)
     x = np.tile(np.linspace(0.1, 0.9, 9, dtype=x_dtype), (50, 1))
