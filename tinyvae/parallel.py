@@ -36,7 +36,7 @@ ONE_THREAD = dict.fromkeys(
 PATIENCE = 2e-3  # seconds of asking again and again: to be woken up takes longer than most waits
 TIME_TO_END = 10.0  # seconds
 KEPT = 30_000_000  # bytes: the arrays of a step are smaller
-FEW_ROWS = 64  # of a matrix product: too few to pay
+FEW_ROWS = 64  # of a dW: fewer do not pay as a share
 MOST = 0.75  # of the pixels: to pick them out costs more than it saves
 CACHE_LINE = 64  # bytes
 ALIGNED = 16  # parameters: one cache line in float32, two in float64
@@ -245,7 +245,8 @@ class Share:
 def _cut(edge, rows, width):
     """The row at which a matrix is cut in shares, for the element at which it should be
 
-    No share is a product of few rows, for it would take almost the time of one of many.
+    No share is a product of few rows: to read all of dy for them costs more than it saves, and a
+    step with such shares took 1.02 of the time (784-400-20, batches of 128 and of 512).
     """
     row = min(max(edge // width, 0), rows)
     return row if FEW_ROWS <= row <= rows - FEW_ROWS else rows if row > rows / 2 else 0
