@@ -9,8 +9,8 @@ arrays in memory that they share, and a step has three parts, after each of whic
     update       the optimiser's step for a share of the parameters
 
 What comes out is what `VAE.loss_and_grads` and the optimiser compute, up to rounding.  On two cores
-a step of 784-400-20 takes 0.77 of the time that it takes in one process with batches of 128, and
-0.82 with batches of 512 (python -m benchmarks step).
+a step of 784-400-20 takes 0.79 of the time that it takes in one process with batches of 128, and
+0.83 with batches of 512 (python -m benchmarks step).
 """
 
 import json
