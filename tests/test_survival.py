@@ -107,6 +107,20 @@ def test_more_ctrl_c_does_not_stop_the_saving(tmp_path):
     assert len(checkpoint.load_run(tmp_path / "run").history) >= 3
 
 
+@pytest.mark.parametrize("main, status", [("lambda: 1", 1), ("interrupted", 130)])
+def test_ctrl_c_when_all_is_said_is_quiet(main, status):
+    code = (
+        "import signal, sys\nfrom tinyvae import cli\n"
+        "def interrupted(): signal.raise_signal(signal.SIGINT)\n"
+        f"cli.main = {main}\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "status = cli.program()\nsignal.raise_signal(signal.SIGINT)\nsys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=kill.ENVIRONMENT, text=True,
+                          capture_output=True)  # fmt: skip
+    assert done.stderr == ""
+    assert done.returncode == status
+
+
 def test_a_signal_that_python_drops_is_not_lost(tmp_path, capsys, monkeypatch):
     """What a handler raises inside a finaliser is printed and forgotten."""
     calls = []

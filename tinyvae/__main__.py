@@ -2,7 +2,7 @@
 
 import sys
 
-from tinyvae.cli import main
+from tinyvae.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

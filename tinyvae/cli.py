@@ -106,8 +106,21 @@ COMMANDS = {
 }
 
 
+def program():
+    """`main` as a process  ->  exit status
+
+    Ctrl-C when all is said has nothing left to stop: Python would end in a traceback.
+    """
+    try:
+        return main()
+    except KeyboardInterrupt:  # in its last word
+        return 128 + signal.SIGINT
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def main(argv=None):
-    """The program, for these arguments or those of the process  ->  exit status"""
+    """The program's work, for these arguments or those of the process  ->  exit status"""
     argv = sys.argv[1:] if argv is None else list(argv)
     _open_streams()
     name = "check kl" if argv[:2] == ["check", "kl"] else "".join(argv[:1])
