@@ -81,27 +81,27 @@ COMMANDS = {
     "lesson": Command(
         "list the lessons, run one, or go through it step by step",
         "tinyvae lesson 3 --step",
-        "tinyvae.classroom.stepper",
+        "tinyvae.classroom.presenter.stepper",
     ),
     "check": Command(
         "check a KL between Gaussians, or an exercise",
         "tinyvae check kl mine.py:my_kl\n  tinyvae check lessons/exercises/04_gaussian_kl.py",
-        "tinyvae.classroom.exercises",
+        "tinyvae.classroom.checker.exercises",
     ),
     "check kl": Command(
         "check a KL between Gaussians",
         "tinyvae check kl mine.py:my_kl",
-        "tinyvae.classroom.checker",
+        "tinyvae.classroom.checker.kl",
     ),
     "bugs": Command(
         "a museum of classic mistakes",
         "tinyvae bugs std-is-exp-logvar",
-        "tinyvae.classroom.bugs",
+        "tinyvae.classroom.museum.catalogue",
     ),
     "quiz": Command(
         "is it a bug?",
         "tinyvae quiz --number 3",
-        "tinyvae.classroom.quiz",
+        "tinyvae.classroom.museum.quiz",
     ),
 }
 

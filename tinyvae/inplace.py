@@ -5,7 +5,7 @@ layer is written to where the next one reads its input, and the logits turn into
 derivative.  It is faster because what has been used last is still in the core's cache, and because
 nothing need be copied to be seen by the other processes.
 
-To be read is `VAE.loss_and_grads`; tests/test_parallel.py holds the two together.
+To be read is `VAE.loss_and_grads`; tests/core/test_parallel.py holds the two together.
 """
 
 from itertools import pairwise

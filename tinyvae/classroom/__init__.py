@@ -11,10 +11,10 @@ Importing this package imports nothing else; each name below is loaded when it i
 import importlib
 
 _HOME = {
-    "CannotRun": "subject",
-    "Report": "checker",
-    "check_kl": "checker",
-    "kl_laws": "checker",
+    "CannotRun": "checker.adapter",
+    "Report": "checker.kl",
+    "check_kl": "checker.kl",
+    "kl_laws": "checker.kl",
 }
 __all__ = ["CannotRun", "Report", "check_kl", "kl_laws"]
 

@@ -14,7 +14,7 @@ quadrature          estimates of log p(x) for a           sums over the latent p
 ==================  ====================================  ==========================================
 
 They import numpy and each other, nothing that they judge; they prefer plain evidence to speed and
-work in float64.  Their own judges are SciPy, mpmath and arithmetic by hand: tests/test_oracles.py.
+work in float64.  Their own judges are SciPy, mpmath and arithmetic by hand.
 """
 
 from .cubature import expectation, gaussian_kl, log_density, points

@@ -75,7 +75,7 @@ def gaussian_kl(mean_q, cov_q, mean_p, cov_p):
 
     so a KL of 1 is right to 13 digits if cond <= 10 and to 7 if cond = 1e8, but one of 1e-12 only
     to 2, because log q - log p is a difference.  Judge smaller ones by mpmath.  The bound is held
-    against mpmath by test_gaussian_kl_is_as_accurate_as_it_says in tests/test_oracles.py.
+    against mpmath by test_gaussian_kl_is_as_accurate_as_it_says in tests/core/test_oracles.py.
 
     >>> round(float(gaussian_kl(1.0, 4.0, 0.0, 1.0)), 12)  # (4 + 1 - 1 - log 4) / 2
     1.30685281944

@@ -1,0 +1,268 @@
+"""The museum says the truth about its mistakes."""
+
+import argparse
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.strategies import covariance
+from tinyvae import gaussian, layers, network, vae
+from tinyvae.classroom.museum import catalogue as bugs
+from tinyvae.classroom.museum import kl as bugs_kl
+from tinyvae.classroom.museum.entry import measurements
+from tools import effects, museum_pages
+
+KL = bugs.in_area("kl")
+
+
+def pairs(seed=0):
+    """Pairs of Gaussians, far apart and near, of 1 to 4 dimensions."""
+    rng = np.random.default_rng(seed)
+    for k in (1, 2, 3, 4):
+        far = rng.standard_normal(k), covariance(rng, k) * rng.uniform(0.3, 2)
+        p = rng.standard_normal(k), covariance(rng, k) * rng.uniform(0.3, 2)
+        for distance in (1.0, 0.1):
+            mean_q, cov_q = ((1 - distance) * b + distance * a for a, b in zip(far, p, strict=True))
+            yield mean_q, cov_q, *p
+
+
+def close(a, b, tol=1e-9):
+    return abs(a - b) <= tol * max(1, abs(a), abs(b))
+
+
+def block(A, B):
+    zeros = np.zeros((len(A), len(B)))
+    return np.block([[A, zeros], [zeros.T, B]])
+
+
+def zero_at_equality(f):
+    return all(close(f(m, S, m, S), 0) for m, S, _, _ in pairs())
+
+
+def non_negative(f):
+    return all(f(*pair) >= -1e-12 for seed in range(50) for pair in pairs(seed))
+
+
+def affine(f):
+    rng = np.random.default_rng(7)
+    for m_q, S_q, m_p, S_p in pairs():
+        A, b = rng.standard_normal((len(m_q),) * 2) + 2 * np.eye(len(m_q)), 3.0
+        moved = A @ m_q + b, A @ S_q @ A.T, A @ m_p + b, A @ S_p @ A.T
+        if not close(f(m_q, S_q, m_p, S_p), f(*moved), 1e-7):
+            return False
+    return True
+
+
+def additive(f):
+    for first, second in zip(pairs(1), pairs(2), strict=True):
+        both = [
+            np.append(a, b) if a.ndim == 1 else block(a, b)
+            for a, b in zip(first, second, strict=True)
+        ]
+        if not close(f(*both), f(*first) + f(*second)):
+            return False
+    return True
+
+
+def stationary(f):
+    rng = np.random.default_rng(8)
+    for m, S, _, _ in pairs():
+        D, d, h = rng.standard_normal(S.shape), rng.standard_normal(m.shape), 1e-5
+        D = D + D.T
+        slope = (f(m + h * d, S + h * D, m, S) - f(m - h * d, S - h * D, m, S)) / (2 * h)
+        if abs(slope) > 1e-4:
+            return False
+    return True
+
+
+def curvature(f):
+    """KL(N(m + d, S + D) || N(m, S)) = 1/2 d' S^-1 d + 1/4 tr (S^-1 D)^2 + third order"""
+    rng, h = np.random.default_rng(11), 1e-5
+    for m, S, _, _ in pairs():
+        d, D = h * rng.standard_normal(m.shape), h * rng.standard_normal(S.shape)
+        D = D + D.T
+        P = np.linalg.inv(S)
+        expected = 0.5 * d @ P @ d + 0.25 * np.trace(P @ D @ P @ D)
+        if abs(f(m + d, S + D, m, S) - expected) > 1e-3 * expected:
+            return False
+    return True
+
+
+def right_on(f, cases):
+    return all(close(f(*case), bugs_kl.right(*case)) for case in cases)
+
+
+def right_when_diagonal(f):
+    keep = (lambda v: v, lambda S: np.diag(np.diag(S))) * 2
+    cases = [[only(a) for only, a in zip(keep, pair, strict=True)] for pair in pairs()]
+    return right_on(f, cases)
+
+
+def right_in_one_dimension(f):
+    return right_on(f, [pair for seed in range(5) for pair in pairs(seed) if len(pair[0]) == 1])
+
+
+def right_against_the_prior(f):
+    near = [(0.1 * m, np.eye(len(m)) + 0.01 * S) for m, S, _, _ in pairs()]
+    far = [(m, S) for m, S, _, _ in pairs()]
+    return right_on(f, [(m, S, 0 * m, np.eye(len(m))) for m, S in near + far])
+
+
+CHECKS = {
+    "zero": zero_at_equality,
+    "sign": non_negative,
+    "affine": affine,
+    "additive": additive,
+    "stationary": stationary,
+    "curvature": curvature,
+    "diagonal": right_when_diagonal,
+    "one-dimension": right_in_one_dimension,
+    "standard-normal": right_against_the_prior,
+}
+
+
+@pytest.mark.parametrize("bug", KL, ids=lambda bug: bug.name)
+def test_what_sees_a_wrong_kl_is_what_the_museum_says(bug):
+    passed = [name for name, check in CHECKS.items() if check(bug.f)]
+    assert bugs_kl.PASSES[bug.name] == passed
+    assert bug.seen_by == bugs_kl.seen_by(passed)
+
+
+def test_right_kl_passes_everything():
+    assert all(check(bugs_kl.right) for check in CHECKS.values())
+
+
+def test_museum_has_every_row():
+    """30 wrong KLs, and of the 38 classic mistakes those that are not wrong KLs."""
+    codes = [bug.code for bug in bugs.MUSEUM.values()]
+    assert len(set(codes)) == len(codes) == len(bugs.MUSEUM)
+    assert [bug.code for bug in KL] == [f"M{i:02d}" for i in range(1, 31)]
+    among_the_kls = {2, 11, 13, 14, 15, 21, 22, 23, 24, 25}
+    others = {int(code.strip("Ab")) for code in codes if code.startswith("A")}
+    assert others | among_the_kls == set(range(1, 39))
+
+
+@pytest.mark.parametrize("bug", bugs.MUSEUM.values(), ids=lambda bug: bug.name)
+def test_every_mistake_is_fully_described(bug):
+    assert bug.area in bugs.AREAS
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", bug.name)
+    assert bug.wrong != bug.right
+    assert len(bug.tempts) > 60 and bug.tempts.endswith(".")
+    assert "Not by" in bug.seen_by or "Not with" in bug.seen_by or "Exact values" in bug.seen_by
+    for thread in bug.thread.split(", "):
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+#\d+", thread)
+    text = " ".join([bug.title, bug.wrong, bug.right, bug.tempts, bug.seen_by, bug.thread])
+    assert text.isascii()
+
+
+@pytest.mark.parametrize("bug", KL, ids=lambda bug: bug.name)
+def test_wrong_kls_take_a_pair_or_a_batch(bug):
+    one = list(pairs())[4]
+    batch = [np.stack([a, a]) for a in one]
+    assert np.ndim(bug.f(*one)) == 0
+    assert bug.f(*batch) == pytest.approx([bug.f(*one)] * 2)
+
+
+@pytest.mark.parametrize("bug", KL, ids=lambda bug: bug.name)
+def test_forms_that_a_mistake_leaves_out_are_those_where_it_makes_no_difference(bug):
+    rng = np.random.default_rng(3)
+    mu, logvar = rng.standard_normal((2, 5, 3))
+    cov, zeros, ones = bugs_kl.diagonal_matrix(logvar), 0 * mu, bugs_kl.diagonal_matrix(0 * logvar)
+    off = np.abs(bug.f(mu, cov, zeros, ones) - bugs_kl.right(mu, cov, zeros, ones)).max()
+    far_off = np.abs(bug.f(0.1 * mu, ones, zeros, ones) - 0.005 * (mu**2).sum(-1)).max()
+    planted = "tinyvae.gaussian:kl_to_standard_normal" in bug.plants
+    assert planted == (max(off, far_off) > 1e-9)
+
+
+def test_planting_reaches_every_module_and_ends():
+    original = gaussian.kl, vae.VAE.generate, network.linear_backward, layers.linear_backward
+    planted = {
+        "tinyvae.gaussian:kl": "wrong",
+        "tinyvae.vae:VAE.generate": "wrong",
+        "tinyvae.layers:linear_backward": "wrong",
+    }
+    with bugs.planted(planted):
+        assert gaussian.kl == vae.VAE.generate == network.linear_backward == "wrong"
+        assert layers.linear_backward == "wrong"
+    assert original == (
+        gaussian.kl,
+        vae.VAE.generate,
+        network.linear_backward,
+        layers.linear_backward,
+    )
+    assert "generate" not in vars(vae.VAE)  # it is inherited again
+
+
+# In the terminal, and as a page
+
+
+def run(capsys, *arguments):
+    """Run `tinyvae bugs` with these arguments.    ->  exit status, what it printed"""
+    parser = argparse.ArgumentParser()
+    bugs.arguments(parser)
+    status = bugs.run(parser.parse_args(arguments))
+    return status, capsys.readouterr()
+
+
+def test_list_has_one_line_for_each_mistake_under_its_area(capsys):
+    status, printed = run(capsys)
+    assert (status, printed.err) == (0, "")
+    for bug in bugs.MUSEUM.values():
+        lines = [line for line in printed.out.splitlines() if f" {bug.name} " in line]
+        assert len(lines) == 1 and bug.title in lines[0]
+    assert all(title in printed.out for title in bugs.AREAS.values())
+    assert printed.out.isascii() and max(map(len, printed.out.splitlines())) <= 95
+
+
+@pytest.mark.parametrize("bug", bugs.MUSEUM.values(), ids=lambda bug: bug.name)
+def test_one_is_explained_by_name_or_code(capsys, bug):
+    status, printed = run(capsys, bug.name)
+    assert (status, printed.err) == (0, "")
+    assert run(capsys, bug.code)[1].out == printed.out
+    said = " ".join(printed.out.split())
+    for part in (bug.title, bug.wrong, bug.right, bug.tempts, bug.effect, bug.seen_by, bug.thread):
+        assert " ".join(part.split()) in said
+    assert printed.out.isascii() and max(map(len, printed.out.splitlines())) <= 95
+
+
+def test_an_area_is_listed(capsys):
+    status, printed = run(capsys, "sampler")
+    assert status == 0 and "std-is-exp-logvar" in printed.out and "M01" not in printed.out
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("swapped-argument", "swapped-arguments"),
+        ("logdet", "logdet-inverted"),
+        ("standard deviation", "std-is-exp-logvar"),
+        ("", "`tinyvae bugs` lists all"),
+        ("\N{GREEK SMALL LETTER MU}" * 500, "`tinyvae bugs` lists all"),
+        ("M99", "M"),
+    ],
+)
+def test_unknown_name_gets_one_sentence(capsys, name, hint):
+    status, printed = run(capsys, name)
+    assert (status, printed.out) == (2, "")
+    assert hint in printed.err and printed.err.isascii()
+    assert printed.err.count("\n") == 1 and len(printed.err) < 200
+
+
+def test_page_is_up_to_date():
+    page = Path(__file__).parents[2] / "docs" / "bugs.md"
+    assert page.read_text(encoding="utf-8") == museum_pages.page()
+
+
+def test_every_effect_was_measured():
+    assert set(measurements()["effects"]) == set(bugs.MUSEUM)
+
+
+def test_effects_are_what_training_finds():
+    """The famous mistake, once more, from one seed: a bound that is none."""
+    log_px, elbo, reported, _ = effects.measure(bugs.MUSEUM[bugs.FAMOUS].plants, seed=7)
+    assert reported > log_px + 0.3 > elbo + 0.3
+    right_log_px, right_elbo, right_reported, _ = effects.measure({}, seed=7)
+    assert right_reported == right_elbo < right_log_px + 0.1
+    assert right_log_px > log_px

@@ -1,0 +1,666 @@
+"""What is true of the functions that the exercises ask for.
+
+A law is a generator: it calls the function and yields rows (of what, what it gave, what is true).
+
+    @ring.law("|x| = 1 + |z| / 10", z=nonzero("N 2"))
+    def _(f, z):
+        yield "|x|", length(f(z)), 1 + length(z) / 10
+
+The truths come from tinyvae.oracles, finite differences, moments, or arithmetic one number at a
+time; none from the functions that tinyvae itself is made of.  The keywords say what is given: an
+array of that shape, where a letter is a size, drawn from simple numbers.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import product
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tinyvae.classroom.checker.kl_laws import NUMBERS, vectors
+from tinyvae.oracles import (
+    LinearGaussian,
+    complex_step,
+    gaussian_kl,
+    log_density,
+    log_mean_exp,
+    points,
+    standard_normal_grid,
+    vector_jacobian,
+)
+
+
+@dataclass(frozen=True)
+class Given:
+    """An argument: its shape, as in "B Z" or "N 2" ("": a number), the entries to draw from, and
+    what is done with them then.
+    """
+
+    shape: str
+    entries: tuple = NUMBERS
+    then: Callable = np.asarray
+
+    def draw(self, draw, sizes):
+        shape = [sizes.get(size) or int(size) for size in self.shape.split()]
+        drawn = draw(strategy(math.prod(shape), self.entries))
+        return self.then(drawn.reshape(shape)) if shape else float(drawn[0])
+
+
+strategy = cache(vectors)  # Hypothesis looks into each strategy once, and that takes its time
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """A formula, what holds it against a function, and what is given."""
+
+    formula: str
+    check: Callable
+    givens: Mapping[str, Given]
+
+    def cases(self, largest):
+        """A strategy for what is given, by name, in up to so many dimensions"""
+        shapes = " ".join(given.shape for given in self.givens.values())
+        letters = sorted(size for size in set(shapes.split()) if size.isalpha())
+
+        @st.composite
+        def case(draw):
+            sizes = {letter: draw(st.integers(1, largest)) for letter in letters}
+            return {name: given.draw(draw, sizes) for name, given in self.givens.items()}
+
+        return case()
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A function that an exercise asks for.
+
+    gives   the names of its results
+    twin    "module:name" of a function of tinyvae that the museum has mistakes of
+    named   mistakes of the museum as this function would make them, by name
+    kl      the KL that it is: "full", "diagonal", "standard-normal", or "moments" for
+            (mean, cov) against N(0, I); the laws of the KL then hold as well
+    """
+
+    name: str
+    gives: tuple[str, ...]
+    twin: str = ""
+    named: Mapping[str, Callable] = field(default_factory=dict)
+    kl: str = ""
+    laws: list[Law] = field(default_factory=list)
+
+    def law(self, formula, **givens):
+        def enter(check):
+            given = {n: g if isinstance(g, Given) else Given(g) for n, g in givens.items()}
+            self.laws.append(Law(formula, check, given))
+            return check
+
+        return enter
+
+
+TITLES = {
+    1: "the generative model",
+    2: "the intractable integral",
+    3: "the evidence lower bound",
+    4: "the KL divergence of two Gaussians",
+    5: "sampling that can be differentiated",
+    6: "the backward pass",
+    7: "training a VAE",
+    8: "what an autoencoder lacks",
+}
+HOLES: dict[int, list[Hole]] = {number: [] for number in TITLES}
+
+
+def hole(exercise, name, gives, **more):
+    """A new hole of that exercise; `gives` has the names of its results."""
+    made = Hole(name, tuple(gives.split()), **more)
+    HOLES[exercise].append(made)
+    return made
+
+
+class Shape(Exception):
+    """A result has another shape than it should."""
+
+
+def shaped(name, array, shape):
+    if array.shape != shape:
+        raise Shape(f"{name} has shape {array.shape}, where {shape} is meant")
+
+
+# ---- what is given -------------------------------------------------------------------------------
+
+NONZERO = tuple(number for number in NUMBERS if number)
+POSITIVE = (1.0, 2.0, 3.0, 0.5, 0.25)
+PROBABILITIES = (0.5, 0.25, 0.75, 0.1, 0.9)
+HUGE = (1000.0, -1000.0, 40.0, -40.0)
+
+
+def bits(shape):
+    return Given(shape, (0.0, 1.0))
+
+
+def nonzero(shape):
+    return Given(shape, NONZERO)
+
+
+def positive(shape):
+    return Given(shape, POSITIVE)
+
+
+def probabilities(shape):
+    return Given(shape, PROBABILITIES)
+
+
+def shares(shape):
+    """Probabilities that add up to 1"""
+    return Given(shape, POSITIVE, then=lambda weights: weights / weights.sum())
+
+
+# ---- truths that several exercises need ----------------------------------------------------------
+
+
+def length(vectors):
+    return np.sqrt((vectors**2).sum(axis=-1))
+
+
+def density_rows(x, mu, logvar):
+    """log N(x; mu, diag exp(logvar)), row by row"""
+    rows = zip(*np.broadcast_arrays(x, mu, logvar), strict=True)
+    return np.array([log_density(x, mu, np.diag(np.exp(logvar))) for x, mu, logvar in rows])
+
+
+def kl_rows(mu, logvar):
+    """KL( N(mu, diag exp(logvar)) || N(0, I) ), row by row, from the cubature"""
+    origin, unit = np.zeros(mu.shape[1]), np.eye(mu.shape[1])
+    rows = zip(mu, logvar, strict=True)
+    return np.array([gaussian_kl(m, np.diag(np.exp(lv)), origin, unit) for m, lv in rows])
+
+
+def nll_rows(logits, x):
+    """-log p(x|z): log(1 + exp(-a)) for a white pixel, log(1 + exp(a)) for a black one"""
+    return np.where(x == 1, np.logaddexp(0, -logits), np.logaddexp(0, logits)).sum(axis=-1)
+
+
+def draw_z(mu, logvar, eps):
+    return mu + np.sqrt(np.exp(logvar)) * eps
+
+
+def gaussian_nodes(k):
+    """Nodes eps (S, k) and weights (S,): sums over them are expectations under N(0, I)"""
+    nodes, log_weights = standard_normal_grid(5, dim=k)
+    return nodes, np.exp(log_weights)
+
+
+# ---- 1: the generative model ---------------------------------------------------------------------
+
+topics = {"p_z": shares("K"), "p_x": probabilities("K D")}
+
+
+def p_of_news(x, p_z, p_x):
+    """Topic by topic, word by word"""
+    return math.fsum(
+        p_z[k] * math.prod(p_x[k, d] if x[d] else 1 - p_x[k, d] for d in range(len(x)))
+        for k in range(len(p_z))
+    )
+
+
+probability = hole(1, "probability", "P")
+
+
+@probability.law("P(x) = sum_z p(z) prod_d p(x_d | z)", x=bits("D"), **topics)
+def _(f, x, p_z, p_x):
+    yield "P", f(x, p_z, p_x), p_of_news(x, p_z, p_x)
+
+
+@probability.law("the P(x) of all x add up to 1", **topics)
+def _(f, p_z, p_x):
+    every = product([0.0, 1.0], repeat=p_x.shape[1])
+    yield "sum of P", sum(f(np.array(x), p_z, p_x) for x in every), 1.0
+
+
+log_likelihood = hole(1, "log_likelihood", "total")
+
+
+@log_likelihood.law("sum_n log P(x_n), over the training set", X=bits("N D"), **topics)
+def _(f, X, p_z, p_x):
+    yield "total", f(X, p_z, p_x), sum(math.log(p_of_news(x, p_z, p_x)) for x in X)
+
+
+ring = hole(1, "ring", "x")
+
+
+@ring.law("|x| = 1 + |z| / 10", z=nonzero("N 2"))
+def _(f, z):
+    x = f(z)
+    shaped("x", x, z.shape)
+    yield "|x|", length(x), 1 + length(z) / 10
+
+
+@ring.law("x / |x| = z / |z|", z=nonzero("N 2"))
+def _(f, z):
+    x = f(z)
+    yield "x / |x|", x / length(x)[:, None], z / length(z)[:, None]
+
+
+# ---- 2: the intractable integral -----------------------------------------------------------------
+
+mean_exp = hole(
+    2,
+    "log_mean_exp",
+    "result",
+    named={
+        "mean-of-logs": np.mean,
+        "samples-not-averaged": lambda a: log_mean_exp(a) + math.log(len(a)),
+        "largest-weight-lost": lambda a: log_mean_exp(a) - a.max(),
+    },
+)
+
+
+@mean_exp.law("log mean exp of a = the logarithm of the mean of e^a", a="S")
+def _(f, a):
+    yield "result", f(a), log_mean_exp(a)
+
+
+@mean_exp.law("adding c to every entry adds c to the result", a="S", c=Given("", HUGE))
+def _(f, a, c):
+    yield "result", f(a + c), log_mean_exp(a) + c
+
+
+density = hole(2, "log_density", "log_p", twin="tinyvae.gaussian:log_density_diagonal")
+
+
+@density.law("log N(z; mu, diag exp(logvar)), row by row", z="S Z", mu="Z", logvar="Z")
+def _(f, z, mu, logvar):
+    yield "log_p", f(z, mu, logvar), density_rows(z, mu, logvar)
+
+
+@density.law("the integral of exp(log_p) is 1", mu="", logvar="")
+def _(f, mu, logvar):
+    std = math.exp(logvar / 2)
+    z = mu + std * np.linspace(-10, 10, 401)[:, None]  # so many that the sum is exact
+    log_p = f(z, np.array([mu]), np.array([logvar]))
+    shaped("log_p", log_p, (len(z),))
+    yield "integral", np.exp(log_p).sum() * std / 20, 1.0
+
+
+def kl_in_weights(log_px_given_z, z, mu, logvar):
+    return log_mean_exp(log_px_given_z) - kl_rows(mu[None], logvar[None])[0]
+
+
+def mean_of_log_weights(log_px_given_z, z, mu, logvar):
+    return np.mean(log_weights(log_px_given_z, z, mu, logvar))
+
+
+log_px = hole(
+    2,
+    "log_px",
+    "result",
+    named={"closed-form-kl-in-weights": kl_in_weights, "mean-of-logs": mean_of_log_weights},
+)
+
+
+def log_weights(log_px_given_z, z, mu, logvar):
+    origin = np.zeros_like(mu)
+    return log_px_given_z + density_rows(z, origin, origin) - density_rows(z, mu, logvar)
+
+
+@log_px.law("q = p(z), mu = logvar = 0:  log mean p(x|z_s)", log_px_given_z="S", z="S Z")
+def _(f, log_px_given_z, z):
+    origin = np.zeros(z.shape[1])
+    yield "result", f(log_px_given_z, z, origin, origin), log_mean_exp(log_px_given_z)
+
+
+@log_px.law(
+    "log of the mean of p(x|z) p(z) / q(z|x)", log_px_given_z="S", z="S Z", mu="Z", logvar="Z"
+)
+def _(f, log_px_given_z, z, mu, logvar):
+    log_w = log_weights(log_px_given_z, z, mu, logvar)
+    yield "result", f(log_px_given_z, z, mu, logvar), log_mean_exp(log_w)
+
+
+@log_px.law("q = p(z|x), x = w z + noise:  every draw gives log p(x)", x="", w="", eps="S")
+def _(f, x, w, eps):
+    model = LinearGaussian(np.array([[w]]), np.zeros(1), 1.0)
+    mean, cov = model.posterior(np.array([x]))
+    z = mean + np.sqrt(cov[0]) * eps[:, None]
+    given = model.log_px_given_z(np.array([x]), z)
+    yield "result", f(given, z, mean, np.log(cov[0])), model.log_px(np.array([x]))
+
+
+@log_px.law(
+    "log p(x|z) = -1000 for each z:  no underflow", log_px_given_z=Given("S", (-1000.0,)), z="S Z"
+)
+def _(f, log_px_given_z, z):
+    origin = np.zeros(z.shape[1])
+    yield "result", f(log_px_given_z, z, origin, origin), -1000.0
+
+
+# ---- 3 and 6: the likelihood ---------------------------------------------------------------------
+
+BERNOULLI = "tinyvae.bernoulli:nll"
+recon = hole(3, "recon", "recon", twin=BERNOULLI)
+nll = Hole("nll", ("nll",), twin=BERNOULLI)
+
+for likelihood in recon, nll:
+
+    @likelihood.law(
+        f"{likelihood.name} = -log p(x|z) = -sum_d log (p_d or 1 - p_d)",
+        logits="B D",
+        x=bits("B D"),
+    )
+    def _(f, logits, x, of=likelihood.name):
+        yield of, f(logits, x), nll_rows(logits, x)
+
+    @likelihood.law("large logits: no infinity, no nan", logits=Given("B D", HUGE), x=bits("B D"))
+    def _(f, logits, x, of=likelihood.name):
+        yield of, f(logits, x), nll_rows(logits, x)
+
+
+# ---- 3 and 4: the KL -----------------------------------------------------------------------------
+
+STANDARD_NORMAL = "tinyvae.gaussian:kl_to_standard_normal"
+kl = hole(3, "kl", "kl", twin=STANDARD_NORMAL, kl="standard-normal")
+elbo = hole(
+    3,
+    "elbo",
+    "elbo",
+    named={
+        "kl-subtracted": lambda mu, logvar, logits, x: kl_rows(mu, logvar) - nll_rows(logits, x),
+        "mean-over-pixels": lambda mu, logvar, logits, x: (
+            -nll_rows(logits, x) / x.shape[1] - kl_rows(mu, logvar)
+        ),
+    },
+)
+batch = {"mu": "B Z", "logvar": "B Z", "logits": "B D", "x": bits("B D")}
+
+
+@elbo.law("elbo = log p(x|z) - KL( q(z|x) || p(z) )", **batch)
+def _(f, mu, logvar, logits, x):
+    yield "elbo", f(mu, logvar, logits, x), -nll_rows(logits, x) - kl_rows(mu, logvar)
+
+
+gap = hole(3, "gap", "gap")
+causes = {"p_z": shares("K"), "p_x_given_z": probabilities("K")}
+
+
+@gap.law("elbo + gap = log p(x)", q=shares("K"), **causes)
+def _(f, q, p_z, p_x_given_z):
+    bound = math.fsum(q * np.log(p_x_given_z)) - math.fsum(q * np.log(q / p_z))
+    yield "gap", f(q, p_z, p_x_given_z), math.log(p_z @ p_x_given_z) - bound
+
+
+@gap.law("q = p(z|x):  gap = 0", **causes)
+def _(f, p_z, p_x_given_z):
+    posterior = p_z * p_x_given_z / (p_z @ p_x_given_z)
+    yield "gap", f(posterior, p_z, p_x_given_z), 0.0
+
+
+to_standard_normal = hole(
+    4, "kl_to_standard_normal", "kl", twin=STANDARD_NORMAL, kl="standard-normal"
+)
+diagonal = hole(4, "kl_diagonal", "kl", kl="diagonal")
+full = hole(4, "kl", "kl", kl="full")
+
+for one_form in kl, to_standard_normal:
+
+    @one_form.law("one number for each row", mu="B Z", logvar="B Z")
+    def _(f, mu, logvar):
+        shaped("kl", f(mu, logvar), mu.shape[:1])
+        yield from ()
+
+
+@diagonal.law("one number for each row", mu_q="B Z", logvar_q="B Z", mu_p="B Z", logvar_p="B Z")
+def _(f, mu_q, logvar_q, mu_p, logvar_p):
+    shaped("kl", f(mu_q, logvar_q, mu_p, logvar_p), mu_q.shape[:1])
+    yield from ()
+
+
+@full.law("one number", mean_q="k", variance=positive("k"), mean_p="k")
+def _(f, mean_q, variance, mean_p):
+    shaped("kl", f(mean_q, np.diag(variance), mean_p, np.diag(variance)), ())
+    yield from ()
+
+
+# ---- 5: sampling that can be differentiated ------------------------------------------------------
+
+reparameterize = hole(5, "reparameterize", "z", twin="tinyvae.gaussian:reparameterize")
+
+
+@reparameterize.law("eps = 0 gives mu", mu="B Z", logvar="B Z")
+def _(f, mu, logvar):
+    yield "z", f(mu, logvar, np.zeros_like(mu)), mu
+
+
+@reparameterize.law("var z = exp(logvar), for eps ~ N(0, 1)", mu="", logvar="")
+def _(f, mu, logvar):
+    nodes, weights = gaussian_nodes(1)
+    z = f(np.full_like(nodes, mu), np.full_like(nodes, logvar), nodes)
+    shaped("z", z, nodes.shape)
+    yield "mean of z", weights @ z[:, 0], mu
+    yield "var z", weights @ (z[:, 0] - weights @ z[:, 0]) ** 2, math.exp(logvar)
+
+
+@reparameterize.law("z - mu = sigma eps", mu="B Z", logvar="B Z", eps="B Z")
+def _(f, mu, logvar, eps):
+    yield "z", f(mu, logvar, eps), draw_z(mu, logvar, eps)
+
+
+backward_of_draw = hole(
+    5, "reparameterize_backward", "dmu dlogvar", twin="tinyvae.gaussian:reparameterize_backward"
+)
+
+
+@backward_of_draw.law("dv = d sum(dz z) / dv,  v = mu, logvar", dz="B Z", logvar="B Z", eps="B Z")
+def _(f, dz, logvar, eps):
+    dmu, dlogvar = f(dz, logvar, eps)
+    mu = np.zeros_like(logvar)
+    yield "dmu", dmu, gradient(lambda mu: draw_z(mu, logvar, eps), mu, dz)
+    yield "dlogvar", dlogvar, gradient(lambda logvar: draw_z(mu, logvar, eps), logvar, dz)
+
+
+def gradient(forward, v, upstream):
+    return vector_jacobian(forward, v, upstream, method=complex_step)
+
+
+score_gradient = hole(5, "score_gradient", "dmu")
+
+
+@score_gradient.law("dmu = f(z) d log q(z) / dmu, row by row", f_z="S", z="S Z", mu="Z", logvar="Z")
+def _(f, f_z, z, mu, logvar):
+    def log_q(mu):
+        return density_rows(z, mu, logvar)
+
+    rows = [vector_jacobian(log_q, mu, one_row) for one_row in np.diag(f_z)]
+    yield "dmu", f(f_z, z, mu, logvar), np.array(rows)
+
+
+# ---- 6: the backward pass ------------------------------------------------------------------------
+
+linear = hole(6, "linear", "y")
+
+
+@linear.law("y_bo = sum_i x_bi W_io + b_o", x="B I", W="I O", b="O")
+def _(f, x, W, b):
+    yield "y", f(x, W, b), np.einsum("bi,io->bo", x, W) + b
+
+
+linear_backward = hole(6, "linear_backward", "dx dW db")
+
+
+@linear_backward.law("dv = d sum(dy y) / dv,  v = x, W, b", dy="B O", x="B I", W="I O")
+def _(f, dy, x, W):
+    dx, dW, db = f(dy, x, W)
+    b = np.zeros(W.shape[1])
+    yield "dx", dx, gradient(lambda x: x @ W + b, x, dy)
+    yield "dW", dW, gradient(lambda W: x @ W + b, W, dy)
+    yield "db", db, gradient(lambda b: x @ W + b, b, dy)
+
+
+tanh = hole(6, "tanh", "y")
+
+
+@tanh.law("y = (e^a - e^-a) / (e^a + e^-a)", a="B H")
+def _(f, a):
+    yield "y", f(a), (np.exp(a) - np.exp(-a)) / (np.exp(a) + np.exp(-a))
+
+
+@tanh.law("large a: no infinity, no nan", a=Given("B H", HUGE))
+def _(f, a):
+    yield "y", f(a), np.sign(a)
+
+
+tanh_backward = hole(6, "tanh_backward", "da")
+
+
+@tanh_backward.law("da = d sum(dy y) / da, where y = tanh(a) is given", dy="B H", a="B H")
+def _(f, dy, a):
+    yield "da", f(dy, np.tanh(a)), gradient(lambda a: 1 - 2 / (np.exp(2 * a) + 1), a, dy)
+
+
+HOLES[6].append(nll)
+nll_backward = hole(6, "nll_backward", "dlogits", twin="tinyvae.bernoulli:nll_backward")
+
+
+@nll_backward.law("dlogits = d sum(dnll nll) / dlogits", dnll="B", logits="B D", x=bits("B D"))
+def _(f, dnll, logits, x):
+    true = vector_jacobian(lambda logits: nll_rows(logits, x), logits, dnll)
+    yield "dlogits", f(dnll, logits, x), true
+
+
+kl_backward = hole(
+    6, "kl_backward", "dmu dlogvar", twin="tinyvae.gaussian:kl_to_standard_normal_backward"
+)
+
+
+@kl_backward.law("dv = d sum(dkl kl) / dv,  v = mu, logvar", dkl="B", mu="B Z", logvar="B Z")
+def _(f, dkl, mu, logvar):
+    dmu, dlogvar = f(dkl, mu, logvar)
+    yield "dmu", dmu, vector_jacobian(lambda mu: kl_rows(mu, logvar), mu, dkl)
+    yield "dlogvar", dlogvar, vector_jacobian(lambda logvar: kl_rows(mu, logvar), logvar, dkl)
+
+
+# ---- 7: training a VAE ---------------------------------------------------------------------------
+
+loss = hole(
+    7,
+    "loss",
+    "loss",
+    named={
+        "kl-subtracted": lambda recon, kl, beta: np.mean(recon - beta * kl),
+        "summed-over-batch": lambda recon, kl, beta: np.sum(recon + beta * kl),
+        "beta-ignored": lambda recon, kl, beta: np.mean(recon + kl),
+    },
+)
+
+
+@loss.law(
+    "loss = 1/B sum_b ( recon_b + beta kl_b )",
+    recon=positive("B"),
+    kl=positive("B"),
+    beta=Given("", (1.0, 2.0, 0.5, 0.0)),
+)
+def _(f, recon, kl, beta):
+    true = sum(r + beta * k for r, k in zip(recon, kl, strict=True)) / len(recon)
+    yield "loss", f(recon, kl, beta), true
+
+
+q_backward = hole(7, "q_backward", "dmu dlogvar")
+
+
+@q_backward.law(
+    "dv = d ( sum(dz z) + sum(dkl kl) ) / dv,  v = mu, logvar",
+    dz="B Z",
+    dkl="B",
+    mu="B Z",
+    logvar="B Z",
+    eps="B Z",
+)
+def _(f, dz, dkl, mu, logvar, eps):
+    def both(mu, logvar):
+        return np.append(draw_z(mu, logvar, eps), kl_rows(mu, logvar))
+
+    dmu, dlogvar = f(dz, dkl, mu, logvar, eps)
+    upstream = np.append(dz, dkl)
+    yield "dmu", dmu, vector_jacobian(lambda mu: both(mu, logvar), mu, upstream)
+    yield "dlogvar", dlogvar, vector_jacobian(lambda logvar: both(mu, logvar), logvar, upstream)
+
+
+adam_step = hole(7, "adam_step", "p m v")
+rate = Given("", (1.0, 0.5, 0.1))
+
+
+@adam_step.law("t = 1, m = v = 0:  p moves by -rate sign(dp)", p="n", dp="n", rate=rate)
+def _(f, p, dp, rate):
+    zero = np.zeros_like(p)
+    yield "p", f(p, dp, zero, zero, 1, rate)[0], p - rate * np.sign(dp)
+
+
+@adam_step.law(
+    "the same for |dp| = tiny:  half as far", p="n", dp=Given("n", (1e-8, -1e-8)), rate=rate
+)
+def _(f, p, dp, rate):
+    zero = np.zeros_like(p)
+    yield "p", f(p, dp, zero, zero, 1, rate)[0], p - rate * np.sign(dp) / 2
+
+
+@adam_step.law(
+    "m, v: running means of dp, dp^2;  p: the step from both, corrected by t",
+    p="n",
+    dp="n",
+    m="n",
+    v=Given("n", (0.0, *POSITIVE)),
+    t=Given("", (1, 2, 3, 10, 100)),
+    rate=rate,
+)
+def _(f, p, dp, m, v, t, rate):
+    new_p, new_m, new_v = f(p, dp, m, v, int(t), rate)
+    true_m = [0.9 * m + 0.1 * d for m, d in zip(m, dp, strict=True)]
+    true_v = [0.999 * v + 0.001 * d * d for v, d in zip(v, dp, strict=True)]
+    yield "m", new_m, np.array(true_m)
+    yield "v", new_v, np.array(true_v)
+    steps = [
+        m / (1 - 0.9**t) / (math.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        for m, v in zip(true_m, true_v, strict=True)
+    ]
+    yield "p", new_p, p - rate * np.array(steps)
+
+
+# ---- 8: what an autoencoder lacks ----------------------------------------------------------------
+
+autoencoder_loss = hole(
+    8,
+    "autoencoder_loss",
+    "loss",
+    named={
+        "mean-over-pixels": lambda logits, x: np.mean(nll_rows(logits, x)) / x.shape[1],
+        "summed-over-batch": lambda logits, x: np.sum(nll_rows(logits, x)),
+    },
+)
+
+
+@autoencoder_loss.law("loss = 1/B sum_b -log p(x_b | z_b)", logits="B D", x=bits("B D"))
+def _(f, logits, x):
+    yield "loss", f(logits, x), sum(nll_rows(logits, x)) / len(x)
+
+
+aggregate = hole(8, "aggregate_moments", "mean cov")
+
+
+@aggregate.law("the moments of z ~ q(z|x), x any of the data", mu="N Z", logvar="N Z")
+def _(f, mu, logvar):
+    mean, cov = f(mu, logvar)
+    # 2 Z points have the moments of each q(z|x); all of them together have those of the mixture
+    z = np.concatenate([points(m, np.diag(np.exp(lv))) for m, lv in zip(mu, logvar, strict=True)])
+    yield "mean", mean, z.mean(axis=0)
+    yield "cov", cov, (z - z.mean(axis=0)).T @ (z - z.mean(axis=0)) / len(z)
+
+
+moments_kl = hole(8, "kl_of_moments", "kl", kl="moments")
+
+
+@moments_kl.law("one number", mean="k", variance=positive("k"))
+def _(f, mean, variance):
+    shaped("kl", f(mean, np.diag(variance)), ())
+    yield from ()

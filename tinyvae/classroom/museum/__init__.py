@@ -1,0 +1,1 @@
+"""The classic mistakes, by kind: what they are, planting them, the quiz."""

@@ -1,0 +1,1 @@
+"""Step mode: a lesson, cell by cell."""
