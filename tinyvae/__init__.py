@@ -7,7 +7,7 @@ from tinyvae.autoencoder import Autoencoder
 from tinyvae.train import fit
 from tinyvae.vae import VAE
 
-__version__ = "1.0.0"
+__version__ = "2.0.0"
 
 __all__ = [
     "VAE",
