@@ -40,6 +40,10 @@ def test_the_core_is_read_in_one_sitting():
     assert sum(sizes.values()) <= 650, sizes
 
 
+def test_what_goes_past_the_article_stays_small():
+    assert sum(len(code_lines(path)) for path in (PACKAGE / "beyond").glob("*.py")) <= 600
+
+
 @pytest.mark.parametrize("name", CORE)
 def test_no_function_of_the_core_is_long(name):
     path = PACKAGE / f"{name}.py"

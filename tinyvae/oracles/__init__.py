@@ -22,6 +22,7 @@ from .differences import central_difference, complex_step, relative_error, vecto
 from .linear_gaussian import LinearGaussian, principal
 from .monte_carlo import Estimate, effective_sample_size, estimate, log_mean_exp
 from .quadrature import log_integral, plane_grid, standard_normal_grid
+from .rate_distortion import reverse_water_filling
 
 __all__ = [
     "Estimate",
@@ -39,6 +40,7 @@ __all__ = [
     "points",
     "principal",
     "relative_error",
+    "reverse_water_filling",
     "standard_normal_grid",
     "vector_jacobian",
 ]
