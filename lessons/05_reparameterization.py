@@ -300,7 +300,7 @@ predicted = {
 }
 
 claim("5.5", "For the same work, one draw of each of 100 images is best")
-say("variance of a step's gradient: measured = on the line through 1 and 100 draws")
+say("variance of a step's gradient: measured = on the line through 1 and 100")
 for draws in draws_of_each[1:-1]:
     images = 100 // draws
     check(f"{images} x {draws}", step_variances[draws], predicted[draws])
@@ -356,7 +356,7 @@ say()
 say("z drawn first, as a number: the gradient gets lost")
 check_differs("by mu: lost, exact", frozen_mu[0], exact_dmu)
 say()
-say("fresh noise on both sides: the variance of the quotient = Var f / (2 step^2)")
+say("fresh noise on both sides: variance of the quotient = Var f / (2 step^2)")
 for step in [0.1, 0.01, 0.001]:
     above = f(gaussian.reparameterize(MU + step, LOGVAR, rng.standard_normal((DRAWS, 1))))
     below = f(gaussian.reparameterize(MU - step, LOGVAR, rng.standard_normal((DRAWS, 1))))

@@ -183,7 +183,7 @@ claim("6.2", "The derivative of the loss by every parameter: scalar lines, compl
 for name, witness in by_witness.items():
     for i, by_scalar in enumerate(np.ravel(by_scalars[name])):
         check(f"{name}[{i}]", by_scalar, np.ravel(witness)[i])
-say("encoder.0.W[1] is multiplied by x2 = 0: whatever it is, the loss is the same.")
+say("encoder.0.W[1] is multiplied by x2 = 0: the loss does not depend on it.")
 
 # %% [markdown]
 # The two sums, each part on its own. Cut the network at $\mu$ and $\log\sigma^2$: the loss from
@@ -495,7 +495,7 @@ check("package: mean", estimate(z_package), mu)
 check("package: variance", estimate((z_package - mu) ** 2), np.exp(logvar_true))
 check("exp(logvar): mean", estimate(z_wrong), mu)
 check_differs("exp(logvar): var.", estimate((z_wrong - mu) ** 2), np.exp(logvar_true))
-say("Hold a backward against its forward, and the forward against the mathematics.")
+say("Hold a backward against its forward, a forward against the mathematics.")
 
 # %% [markdown]
 # ## Try it

@@ -110,7 +110,8 @@ for latent_dim in (2, MANY):
     ae, vae = recon["AE", latent_dim], recon["VAE", latent_dim]
     check_at_most(f"{latent_dim} dims: AE, VAE", ae.mean(), vae.mean(), decimals=2)
     check_at_most("AE - VAE, 0", estimate(ae - vae), 0, decimals=2)
-say("It may put each code where it likes, as exactly as it likes. The VAE pays for both.")
+say("It may put each code where it likes, as exactly as it likes.")
+say("The VAE pays for both.")
 
 # %% [markdown]
 # ## Step 3: where the codes are
@@ -149,8 +150,8 @@ for (kind, latent_dim), (mean, cov) in moments.items():
 check_at_most("2 dims: VAE, AE", gaps["VAE", 2], gaps["AE", 2], decimals=3)
 check_at_most(f"{MANY} dims: VAE, AE", gaps["VAE", MANY], gaps["AE", MANY], decimals=3)
 check_at_most("in the circle: AE, VAE", inside_ae, inside_vae, decimals=3)
-say("The circle holds 95% of N(0, I). The KL pulls at each q(z|x), not at their sum:")
-say("the VAE's codes do not fill it quite as N(0, I) would, either.")
+say("The circle holds 95% of N(0, I). The KL pulls at each q(z|x), not at their")
+say("sum: the VAE's codes do not fill it quite as N(0, I) would, either.")
 
 # %% [markdown]
 # ## Step 4: as generative models
@@ -200,7 +201,7 @@ claim(
 )
 check_at_most("AE: N(0, I), N(m, S)", log_px_ae.mean(), log_px_ae_fitted.mean(), decimals=2)
 check_at_most("VAE, AE with N(m, S)", log_px_vae.mean(), log_px_ae_fitted.mean(), decimals=2)
-say("In the plane the difference is not huge. What was missing is where to draw from.")
+say("In the plane the difference is not huge: what was missing is where to draw.")
 
 # %%
 with plot.style():

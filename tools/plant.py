@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tinyvae import gaussian
+from tinyvae.classroom.lesson import Row, sink
 from tinyvae.classroom.museum import catalogue as bugs
 
 
@@ -56,15 +57,19 @@ def mistake(name):
 
 
 def run_planted(path, name):
-    """The lesson with that mistake in the package.    ->  what it printed, and how it ended"""
-    printed, ended = io.StringIO(), ""
+    """The lesson with that mistake in the package.
+
+    ->  the claims whose rows fail, in order, and the exception that ended it, if one did
+    """
+    printed, ended = [], ""
     try:
-        with bugs.planted(mistake(name)), redirect_stdout(printed):
+        with bugs.planted(mistake(name)), sink(printed.append), redirect_stdout(io.StringIO()):
             runpy.run_path(str(path), run_name="__main__")
     except Exception as error:
-        ended = type(error).__name__
+        ended = f"{type(error).__name__}: {error}"
     plt.close("all")
-    return {"printed": printed.getvalue(), "ended": ended}
+    failed = [row.claim for row in printed if isinstance(row, Row) and not row.holds]
+    return {"failed": list(dict.fromkeys(failed)), "ended": ended}
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from unittest import mock
 
-from tinyvae.classroom.lesson import Refuted
+from tinyvae.classroom.lesson import sink, summary
 from tinyvae.classroom.presenter.plain import markdown, tex
 
 HELP = """\
@@ -148,11 +148,13 @@ def list_lessons(lessons):
 
 def play(lesson):
     """Run the lesson as `python lessons/NN_name.py` would."""
-    try:
+    printed = []
+    with sink(printed.append):
         runpy.run_path(str(lesson.path), run_name="__main__")
-    except Refuted as error:
+    said = summary(printed)
+    if said:
         sys.stdout.flush()
-        print(f"lesson {lesson.number} stops here: {error}", file=sys.stderr)
+        print(f"lesson {lesson.number}: {said}", file=sys.stderr)
         return 1
     return 0
 
@@ -259,18 +261,21 @@ def evaluate(text, namespace):
 
 def execute(step, lesson, namespace):
     """Run a cell, its lines numbered as in the file.    ->  whether it ran to its end"""
+    printed = []
     try:
         code = compile("\n" * step.line + step.code, str(lesson.path), "exec", dont_inherit=True)
-        exec(code, namespace)
-    except Refuted as error:
-        print(f"\nThis does not hold: {error}")
+        with sink(printed.append):
+            exec(code, namespace)
     except SystemExit:
         raise Quit from None
     except Exception as error:
         line = error.__traceback__.tb_next.tb_lineno if error.__traceback__.tb_next else "?"
         print(f"\n{lesson.path.name}, line {line}: {one_line(error)}")
     else:
-        return True
+        said = summary(printed)
+        if said:
+            print(f"\n{said}")
+        return not said
     return False
 
 
