@@ -8,15 +8,15 @@ numbers, and answers with a `Subject`: the function in the form that the laws ar
 import contextlib
 import importlib.util
 import inspect
-import os
 import re
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+from tinyvae.classroom.checker.function import CannotRun, describe
 
 SIGNATURES = {
     "full": ("mean_q", "cov_q", "mean_p", "cov_p"),
@@ -53,10 +53,6 @@ IN_WORDS = {
 }
 
 
-class CannotRun(ValueError):
-    """There is no verdict: the function cannot be called, or not in a way that is known."""
-
-
 class Raised(Exception):
     """The function raised `error` when it was called with arguments that it must accept."""
 
@@ -67,19 +63,6 @@ class Raised(Exception):
 
 class NotNumbers(Exception):
     """The function answered with something that is not one real number for each pair."""
-
-
-def describe(error, path=None):
-    """ "ValueError: what it says (mine.py, line 7)": the last line that is in the user's file
-
-    path    that file; otherwise the file of the first function that was called from here.
-    """
-    said = str(error).strip().split("\n")[0]
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
-    path = path or (frames[0].filename if frames else None)
-    frames = [frame for frame in frames if frame.filename == path]
-    where = f" ({os.path.basename(path)}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}{': ' if said else ''}{said}{where}"
 
 
 # ---- what it takes -------------------------------------------------------------------------------
