@@ -1,21 +1,89 @@
-"""Named arrays in an .npz whose bytes depend on nothing else, read back without trusting a byte.
+"""Named arrays in an .npz: write one whose bytes depend on nothing else, read one without trust.
 
-An .npz is a zip of .npy files.  Ours are stored as they are, never compressed and never pickled,
-so a reader needs no more memory than the file's own size, whatever its headers promise.
+An .npz is a zip of .npy files.  This is the only reader of them, for data and for checkpoints.
+Every header is checked before what it describes is read; nothing is unpickled or unpacked to disk.
+What `write` makes is stored uncompressed, so reading it takes no more memory than its size.
 """
 
 import hashlib
 import io
 import math
 import zipfile
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 
-MOST_MEMBERS = 50_000  # zipfile takes a third of a second for them
+MOST_MEMBERS = 50_000  # zipfile lists them in a third of a second
+CHUNK = 1 << 20  # bytes read at a time
 
 
 class ArchiveError(ValueError):
-    """The bytes are not those of such a file: a sentence without its beginning, the file's name."""
+    """The bytes are no such .npz: a sentence whose subject, the file's name, the caller puts in."""
+
+
+class Member(NamedTuple):
+    """The header of one array, and the stream that its elements follow in."""
+
+    shape: tuple[int, ...]
+    by_columns: bool  # Fortran's order
+    dtype: np.dtype
+    stream: io.BufferedIOBase
+
+    @property
+    def nbytes(self):
+        """How many bytes of elements the header promises"""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+class Archive:
+    """An .npz that is open: `names` of its arrays, and `open(name)`, a context with a Member.
+
+    file binary and seekable, of ``size`` bytes.  Without ``compressed`` only stored members are
+    taken.  Raises ArchiveError, and whatever `zipfile` and NumPy raise for bytes not theirs.
+    """
+
+    def __init__(self, file, size, compressed=False):
+        _check_count(file)
+        self.zip = zipfile.ZipFile(file)
+        members = self.zip.infolist()
+        names = [member.orig_filename for member in members]
+        if len(set(names)) < len(names):
+            raise ArchiveError("holds a member twice")
+        if any(set("/\\:\0") & set(name) or not name.endswith(".npy") for name in names):
+            raise ArchiveError("holds members that are not arrays, or paths")
+        if any(member.flag_bits & 1 for member in members):
+            raise ArchiveError("is encrypted")
+        methods = {member.compress_type for member in members}
+        if compressed and methods - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+            raise ArchiveError("is compressed neither by deflate nor at all")
+        if not compressed and methods - {zipfile.ZIP_STORED}:
+            raise ArchiveError("is compressed, which it never is when it is saved")
+        stored = [m.file_size for m in members if m.compress_type == zipfile.ZIP_STORED]
+        if sum(stored) > size:
+            raise ArchiveError("promises more bytes than it has")
+        self.names = [name.removesuffix(".npy") for name in names]
+
+    @contextmanager
+    def open(self, name):
+        """with archive.open(name) as member: ...    Errors name the member."""
+        with self.zip.open(f"{name}.npy") as stream:
+            if np.lib.format.read_magic(stream) != (1, 0):  # later ones have headers of any size
+                raise ArchiveError(f"holds {name} in another version of the .npy format than 1.0")
+            try:
+                header = np.lib.format.read_array_header_1_0(stream)
+            except (MemoryError, RecursionError):  # Python's parser, for very deep brackets
+                raise ArchiveError(f"holds {name} under a header that cannot be read") from None
+            member = Member(*header, stream)
+            if member.dtype.hasobject:
+                raise ArchiveError(f"holds {name} as Python objects, which only pickle could read")
+            yield member
+
+
+def read(content):
+    """The bytes of an .npz that `write` made  ->  dict name -> array, read-only"""
+    archive = Archive(io.BytesIO(content), len(content))
+    return {name: _read_array(archive, name) for name in archive.names}
 
 
 def write(arrays):
@@ -25,44 +93,8 @@ def write(arrays):
         for name, array in arrays.items():
             member = io.BytesIO()
             np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())  # dated 1980
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getbuffer())  # dated 1980
     return content.getvalue()
-
-
-def read(content):
-    """The bytes of an .npz  ->  dict name -> array;  the arrays are read-only views of the bytes
-
-    Raises ArchiveError, and whatever `zipfile` and NumPy raise for bytes that are not theirs.
-    """
-    if content.count(b"PK\1\2") > MOST_MEMBERS:  # so does each line of the table of contents start
-        raise ArchiveError(f"holds more than {MOST_MEMBERS:,} members, which no model has")
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = archive.infolist()
-        names = [member.orig_filename for member in members]
-        if len(set(names)) < len(names):
-            raise ArchiveError("holds a member twice")
-        if any(set("/\\:\0") & set(name) or not name.endswith(".npy") for name in names):
-            raise ArchiveError("holds members that are not arrays, or paths")
-        stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
-        if not stored or any(member.flag_bits & 1 for member in members):
-            raise ArchiveError("is compressed or encrypted, which it never is when it is saved")
-        if sum(member.file_size for member in members) > len(content):
-            raise ArchiveError("promises more bytes than it has")
-        return {name[:-4]: _array(name[:-4], archive.read(name)) for name in names}
-
-
-def _array(name, content):
-    stream = io.BytesIO(content)
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise ArchiveError(f"holds {name} in another version of the .npy format than 1.0")
-    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
-    held, promised = len(content) - stream.tell(), math.prod(shape) * dtype.itemsize
-    if dtype.hasobject:
-        raise ArchiveError(f"holds {name} as Python objects, which only pickle could read")
-    if held != promised:
-        raise ArchiveError(f"holds {held} bytes of {name}, and its header promises {promised}")
-    order = "F" if by_columns else "C"
-    return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape, order=order)
 
 
 def digest(arrays):
@@ -72,3 +104,28 @@ def digest(arrays):
         sha.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         sha.update(np.ascontiguousarray(array))
     return np.frombuffer(sha.digest(), np.uint8)
+
+
+def _read_array(archive, name):
+    with archive.open(name) as member:
+        content = member.stream.read()
+        if len(content) != member.nbytes:
+            raise ArchiveError(
+                f"holds {len(content)} bytes of {name}, and its header promises {member.nbytes}"
+            )
+        order = "F" if member.by_columns else "C"
+        return np.frombuffer(content, member.dtype).reshape(member.shape, order=order)
+
+
+def _check_count(file):
+    """Refuse more members than zipfile can list in no time; each has a line that starts so."""
+    count, end = 0, b""
+    file.seek(0)
+    while piece := file.read(CHUNK):
+        count += (end + piece).count(b"PK\1\2")
+        end = piece[-3:]
+    file.seek(0)
+    if count > MOST_MEMBERS:
+        raise ArchiveError(
+            f"holds more than {MOST_MEMBERS:,} members, which no model or data set has"
+        )

@@ -1,4 +1,4 @@
-"""Read arrays from IDX and .npz files that nobody vouches for.
+"""Read arrays from IDX and .npz files that nobody vouches for, and any file without waiting for it.
 
 IDX is the format of MNIST: two zero bytes, the type of the elements, the number of dimensions,
 their sizes (four bytes each, big-endian), then the elements.  An .npz is a zip of .npy files.
@@ -8,18 +8,20 @@ and 100 MB, and all that is not data raises a DataError.  Nothing is unpickled, 
 to disk.
 """
 
+import errno
 import io
 import math
 import os
+import stat
 import struct
-import zipfile
 import zlib
 from contextlib import contextmanager
 
 import numpy as np
 
+from tinyvae.archive import CHUNK, Archive, ArchiveError
+
 ARRAYS = "x_train", "x_test", "y_train", "y_test"
-CHUNK = 1 << 20  # bytes read at a time
 MOST_MEMBERS = 10_000  # of a gzip file: one as a rule, more from programs that pack in parallel
 UBYTE = 8  # the code of unsigned bytes in an IDX header
 
@@ -56,44 +58,35 @@ def read_npz(path):
 
     x (N, D) or (N, height, width), uint8 or float32 in [0, 1];  y (N,) int64
     """
-    with _opened(path, "an .npz file") as (file, size), zipfile.ZipFile(file) as archive:
-        names = [member.orig_filename for member in archive.infolist()]
-        if len(set(names)) < len(names) or any(set("/\\:\0") & set(name) for name in names):
-            raise DataError("holds paths, or a name twice; write it with np.savez")
-        arrays, room = {}, _room(size)
-        for name in ARRAYS:
-            if f"{name}.npy" in names:
-                arrays[name] = _read_member(archive, name, room)
-                room -= arrays[name].nbytes
-            elif name in ARRAYS[:2]:
-                raise DataError(f"has no array {name}; np.savez(file, x_train=..., x_test=...)")
+    with _opened(path, "an .npz file") as (file, size):
+        try:
+            archive, arrays, room = Archive(file, size, compressed=True), {}, _room(size)
+            for name in ARRAYS:
+                if name in archive.names:
+                    with archive.open(name) as member:
+                        arrays[name] = _read_member(member, name, room)
+                    room -= arrays[name].nbytes
+                elif name in ARRAYS[:2]:
+                    raise DataError(f"has no array {name}; np.savez(file, x_train=..., x_test=...)")
+        except ArchiveError as error:
+            raise DataError(f"{error}; write it with np.savez") from None
     return arrays
 
 
-def _read_member(archive, name, room):
-    member = archive.getinfo(f"{name}.npy")
+def _read_member(member, name, room):
+    shape, by_columns, stored, stream = member
     try:
-        if member.flag_bits & 1:
-            raise DataError("is encrypted; write it with np.savez")
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise DataError("is compressed neither by deflate nor at all; write it with np.savez")
-        with archive.open(member) as stream:
-            shape, fortran, stored, kept = _npy_header(stream, name in ARRAYS[:2])
-            if not fortran:
-                return _read_array(stream, shape, stored, kept, room)
-            # Column by column: read it as its transpose; turning that round takes a copy.
-            return _read_array(stream, shape[::-1], stored, kept, room // 2).T.copy()
+        kept = _kept_type(shape, stored, images=name in ARRAYS[:2])
+        if not by_columns:
+            return _read_array(stream, shape, stored, kept, room)
+        # Column by column: read it as its transpose; turning that round takes a copy.
+        return _read_array(stream, shape[::-1], stored, kept, room // 2).T.copy()
     except DataError as error:
         raise DataError(f"{name} {error}") from None
 
 
-def _npy_header(stream, images):
-    """shape, order, type in the file and in memory, if they are those of images or of labels"""
-    if np.lib.format.read_magic(stream) != (1, 0):  # later versions have headers of any size
-        raise DataError("is not in version 1.0 of the .npy format; write it with np.savez")
-    shape, fortran, stored = np.lib.format.read_array_header_1_0(stream)
-    if stored.hasobject:
-        raise DataError("holds Python objects, which only pickle could read; save it as numbers")
+def _kept_type(shape, stored, images):
+    """The type in memory, if type and shape in the file are those of images or of labels"""
     if images:
         kept = np.uint8 if stored == np.uint8 else np.float32
         fits, wanted = stored == np.uint8 or stored.kind in "bf", "floats in [0, 1] or uint8 levels"
@@ -105,7 +98,7 @@ def _npy_header(stream, images):
     if len(shape) not in ((2, 3) if images else (1,)):
         wanted = "(N, D) or (N, height, width)" if images else "(N,)"
         raise DataError(f"has the shape {shape}; save it as {wanted}")
-    return shape, fortran, stored, np.dtype(kept)
+    return np.dtype(kept)
 
 
 def _read_array(stream, shape, stored, kept, room):
@@ -196,14 +189,16 @@ class _Gunzip(io.RawIOBase):
 def _opened(path, kind):
     """The file, open, and its size.  Whatever goes wrong with it becomes a DataError."""
     try:
-        if not os.path.isfile(path):  # a pipe would keep us waiting
-            there = "is not a file" if os.path.exists(path) else "does not exist"
-            raise DataError(f"{there}; give the path of {kind}")
-        with _Reader(io.FileIO(path)) as file:
+        with _Reader(open_regular(path)) as file:
             yield file, os.fstat(file.fileno()).st_size
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{path}: does not exist; give the path of {kind}") from None
+    except NotRegular:
+        raise DataError(f"{path}: is not a file; give the path of {kind}") from None
     except Exception as error:  # the libraries raise a dozen kinds for bytes that are not theirs
+        raise_if_out_of_memory(error)
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         reason = reason.splitlines()[0][:80]
         raise DataError(
@@ -214,3 +209,47 @@ def _opened(path, kind):
 def _room(size):
     """How many bytes a file of this size may fill in memory: enough for data, not for a bomb."""
     return 10 * size + 90_000_000
+
+
+# --- any file -----------------------------------------------------------------------------------
+
+
+class NotRegular(OSError):
+    """A pipe, a device, a folder, or a link where none is followed."""
+
+
+def open_regular(path, follow=True, **at):
+    """Open a regular file for reading  ->  io.FileIO;    ``at`` may hold a dir_fd
+
+    A pipe or a device is not even opened: that alone may wait for ever.  Raises NotRegular for all
+    that is no regular file, with ``follow=False`` also for a link.
+    """
+    if not stat.S_ISREG(os.stat(path, follow_symlinks=follow, **at).st_mode):
+        raise NotRegular(errno.EINVAL, "not a regular file")
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    flags |= getattr(os, "O_NONBLOCK", 0)  # it may have become a pipe meanwhile
+    flags |= 0 if follow else getattr(os, "O_NOFOLLOW", 0)
+    file = io.FileIO(os.open(path, flags, **at))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise NotRegular(errno.EINVAL, "not a regular file")
+    return file
+
+
+def read_regular(path, most, follow=True, **at):
+    """The bytes of a regular file; ValueError, before reading, if it has more than ``most``."""
+    with open_regular(path, follow, **at) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise ValueError(f"has {size:,} bytes, and never has more than {most:,}")
+        return io.BufferedReader(file).read(size)
+
+
+def raise_if_out_of_memory(error):
+    """Raise MemoryError if that is what is behind an exception: clean-up code may hide it."""
+    seen = []
+    while error is not None and error not in seen:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            raise MemoryError from error
+        seen.append(error)
+        error = error.__cause__ or error.__context__

@@ -375,7 +375,7 @@ REFUSED = {
     "promises": (promising, "promises more bytes than it has"),
     "huge header": (huge_header, "promises 3999999999996"),
     "twice": (twice, "holds a member twice"),
-    "very many members": (many_members, "holds more than 50,000 members, which no model has"),
+    "very many members": (many_members, "holds more than 50,000 members, which no model"),
     "path": (with_member("../mu.npy", npy(MU_W)), "or paths"),
     "absolute path": (with_member("C:mu.npy", npy(MU_W)), "or paths"),
     "not an array": (with_member("a.txt", b"a", sealed=False), "not arrays"),
