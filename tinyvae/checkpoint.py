@@ -4,14 +4,16 @@
     config.json       the configuration, for people
     history.csv       recon, kl and elbo of every epoch in nats, for people
 
-checkpoint.npz alone is enough to go on.  It is a plain .npz with a SHA-256 over all of it; nothing
-is pickled.  The same training gives the same bytes: no dates, no paths.  A file changes by being
-renamed into place, so the last good one is always there.
+checkpoint.npz alone is enough to resume.  It is a plain .npz with a SHA-256 over all of it; nothing
+is pickled.  The same training gives the same bytes: no dates, no paths.  `folder` writes the files.
+
+Format 2 adds to format 1 (tinyvae 1.0) what the training ran on.  Both are read.
 """
 
 import json
 import os
-from contextlib import contextmanager, suppress
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,21 +21,24 @@ import numpy as np
 
 from tinyvae import archive
 from tinyvae.autoencoder import Autoencoder
+from tinyvae.files import NotRegular, raise_if_out_of_memory, read_regular
+from tinyvae.folder import CheckpointError, FolderLost, RunFolder
 from tinyvae.layers import ACTIVATIONS
 from tinyvae.optim import SGD, Adam
 from tinyvae.vae import VAE
 
-FORMAT = 1
+__all__ = "CheckpointError", "FolderLost", "Run", "load", "load_run", "lock", "save"
+
+FORMAT = 2
 MODELS = {"VAE": VAE, "Autoencoder": Autoencoder}
 OPTIMIZERS = {"Adam": Adam, "SGD": SGD}
-BIT_GENERATORS = "PCG64", "PCG64DXSM", "SFC64"  # those whose state is a few whole numbers
+BIT_GENERATORS = "PCG64", "PCG64DXSM", "SFC64"  # those whose state is a few integers
 COLUMNS = "epoch", "recon", "kl", "elbo", "test_recon", "test_kl", "test_elbo"
 DTYPES = "float32", "float64"
 MOST_TEXT = 1_000_000  # bytes of configuration
-
-
-class CheckpointError(ValueError):
-    """A run folder that cannot be read or written: one sentence on what, where, what to do."""
+MOST_BYTES = (
+    1 << 32
+)  # of a checkpoint: 100 million float64 parameters with Adam's moments take 2.4e9
 
 
 class Run(NamedTuple):
@@ -44,6 +49,7 @@ class Run(NamedTuple):
     optimizer: SGD | Adam | None
     rng: np.random.Generator | None
     history: list[dict[str, float]]
+    environments: list[dict[str, Any]] = []  # noqa: RUF012  what it ran on, each from its "epoch" on
 
 
 def load(run_folder):
@@ -67,9 +73,9 @@ def load_run(run_folder):
     with _naming(folder / "checkpoint.npz", "a checkpoint"):
         state, run = _unpack(content)
     config = folder / "config.json"
-    if config.exists():
+    if os.path.lexists(config) and not config.is_symlink():
         with _naming(config, "a configuration"):
-            if _json(config.read_bytes()) != _config(state):
+            if _json(read_regular(config, MOST_TEXT, follow=False)) != _config(state):
                 raise CheckpointError(
                     "is not the configuration of the checkpoint.npz beside it; put the right one "
                     "back, or delete it: the checkpoint has its own copy"
@@ -77,84 +83,94 @@ def load_run(run_folder):
     return run
 
 
-def save(run_folder, model, options=None, optimizer=None, rng=None, history=()):
+def save(run_folder, model, options=None, optimizer=None, rng=None, history=(), environments=()):
     """Write the run into the folder, which is made if need be.    `save(folder, *run)` for a Run
 
     Raises CheckpointError if it cannot be written, or not be read again: a parameter that is not
     finite, say, or an option that JSON cannot hold; what was there before is then still there.
     """
     _history(_table(history))
-    write(run_folder, pack(model, options, optimizer, rng, history))
+    write(run_folder, pack(model, options, optimizer, rng, history, environments))
 
 
-def pack(model, options=None, optimizer=None, rng=None, history=()):
+def pack(model, options=None, optimizer=None, rng=None, history=(), environments=()):
     """The files of a run, as they are at this moment  ->  dict name -> bytes, for `write`"""
-    run = Run(model, options or {}, optimizer, rng, list(history))
-    if type(model) not in MODELS.values():
-        raise CheckpointError(f"only {' and '.join(MODELS)} can be saved, not {type(model)}")
-    if rng is not None and type(rng.bit_generator).__name__ not in BIT_GENERATORS:
-        raise CheckpointError(f"rng must use one of {', '.join(BIT_GENERATORS)}, not {rng}")
-    state, arrays = describe(run), parameters_and_moments(run)
-    _check(arrays, state, empty_model(state["model"], most_layers=len(arrays)))
-    try:
-        text = json.dumps(state, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"options must be what JSON can hold: {error}") from None
-    arrays["history"] = _table(run.history)
-    arrays["state"] = np.frombuffer(text.encode(), np.uint8)
-    arrays["sha256"] = archive.digest(arrays)
-    return {
-        "checkpoint.npz": archive.write(arrays),
-        "config.json": (json.dumps(_config(state), indent=2) + "\n").encode(),
-        "history.csv": _csv(run.history).encode(),
-    }
+    run = Run(model, options or {}, optimizer, rng, list(history), list(environments))
+    return Snapshot(run).files() | {"history.csv": csv(run.history)}
 
 
 def write(run_folder, files):
-    """Put the packed files into the folder, each by renaming, after all are safe on the disk."""
-    folder, parts = Path(run_folder), {}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            if not _holds(folder / name, content):
-                parts[name] = folder / f".{name}.part"
-                _write_through(parts[name], content)
-        if "config.json" in parts:  # better none for a moment than one that belies the checkpoint
-            (folder / "config.json").unlink(missing_ok=True)
-        for name, part in parts.items():
-            os.replace(part, folder / name)
-        _sync_folder(folder)
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder}: cannot be written ({error.strerror}); what was saved before is untouched"
-        ) from error
-    finally:
-        for part in parts.values():
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+    """Put the packed files into the folder, as `folder.RunFolder.save` does."""
+    with RunFolder(run_folder) as folder:
+        folder.save({name: c for name, c in files.items() if name != "history.csv"})
+        if "history.csv" in files:
+            folder.save_history(files["history.csv"], rewrite=True)
 
 
 @contextmanager
-def lock(run_folder):
-    """Keep other trainings out of the folder, which is made if need be; a CheckpointError if one
-    is in there.  The lock dies with its process.  The empty file .lock stays."""
-    folder = Path(run_folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "a+b")  # noqa: SIM115
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder}: cannot be written ({error.strerror}); choose another folder"
-        ) from error
-    with file:
-        try:
-            _lock_file(file)
-        except OSError:
+def lock(run_folder, warn=warnings.warn):
+    """Keep other trainings out of the folder, which is made if need be  ->  its RunFolder
+
+    Raises CheckpointError if one is in there.  ``warn`` gets a sentence where a file system has no
+    locks.
+    """
+    with RunFolder(run_folder, warn) as folder:
+        folder.lock()
+        yield folder
+
+
+class Snapshot:
+    """A copy of a run between two epochs, from which it can be saved while training changes it.
+
+    `take()` copies the present state.  It costs as much however many epochs there were: parameters
+    and moments are copied, and of the history the rows that are new.
+    """
+
+    def __init__(self, run):
+        if type(run.model) not in MODELS.values():
             raise CheckpointError(
-                f"{folder}: another training is at work in this folder; wait for it, or choose "
-                "another folder"
-            ) from None
-        yield
+                f"only {' and '.join(MODELS)} can be saved, not {type(run.model)}"
+            )
+        if run.rng is not None and type(run.rng.bit_generator).__name__ not in BIT_GENERATORS:
+            raise CheckpointError(f"rng must use one of {', '.join(BIT_GENERATORS)}, not {run.rng}")
+        self.run, self.arrays, self.epochs = run, {}, 0
+        self.table = np.empty((0, len(COLUMNS)))
+        self.take()
+
+    def take(self):
+        """Copy the run as it is now."""
+        rows = _table(self.run.history[self.epochs :])
+        needed = self.epochs + len(rows)
+        if needed > len(self.table):
+            room = np.empty((max(needed, 2 * len(self.table)), len(COLUMNS)))
+            room[: self.epochs] = self.table[: self.epochs]
+            self.table = room
+        self.table[self.epochs : needed] = rows
+        for name, array in parameters_and_moments(self.run).items():
+            kept = self.arrays.get(name)
+            if kept is None or (kept.shape, kept.dtype) != (array.shape, array.dtype):
+                kept = self.arrays[name] = np.empty_like(array, order="C")
+            np.copyto(kept, array)
+        self.state, self.epochs = describe(self.run), needed
+
+    def files(self):
+        """checkpoint.npz and config.json of the copy  ->  dict name -> bytes"""
+        arrays = dict(self.arrays)
+        _check(arrays, self.state, empty_model(self.state["model"], most_layers=len(arrays)))
+        try:
+            text = json.dumps(self.state, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"options must be what JSON can hold: {error}") from None
+        arrays["history"] = self.table[: self.epochs]
+        arrays["state"] = np.frombuffer(text.encode(), np.uint8)
+        arrays["sha256"] = archive.digest(arrays)
+        size = sum(array.nbytes for array in arrays.values())
+        if size > MOST_BYTES:
+            raise CheckpointError(f"a run of {size:,} bytes is more than tinyvae reads again")
+        return {
+            "checkpoint.npz": archive.write(arrays),
+            "config.json": (json.dumps(_config(self.state), indent=2) + "\n").encode(),
+        }
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -175,6 +191,7 @@ def describe(run):
         "training": run.options,
         "optimizer": run.optimizer and _optimizer_state(run.optimizer),
         "rng": run.rng and run.rng.bit_generator.state,
+        "environments": [dict(environment) for environment in run.environments],
     }
 
 
@@ -200,48 +217,23 @@ def _config(state):
     return {key: state[key] for key in ("format", "model", "training")}
 
 
-def _csv(history):
-    columns = [c for c in COLUMNS if not history or any(c in row for row in history)]
-    rows = [columns, *([row.get(column, "") for column in columns] for row in history)]
-    return "".join(",".join(map(str, row)) + "\n" for row in rows)
+def csv(history, columns=None):
+    """The history as a table of text  ->  bytes;  given ``columns``, the rows without a header"""
+    header = [] if columns else [csv_columns(history)]
+    columns = columns or header[0]
+    rows = [*header, *([row.get(column, "") for column in columns] for row in history)]
+    return "".join(",".join(map(str, row)) + "\n" for row in rows).encode()
+
+
+def csv_columns(history):
+    """The columns of history.csv: those that some epoch has"""
+    return [c for c in COLUMNS if not history or any(c in row for row in history)]
 
 
 def _table(history):
     """The history as an array (epochs, columns); NaN where an epoch had no test set"""
     rows = [[row.get(column, np.nan) for column in COLUMNS] for row in history]
     return np.array(rows, np.float64).reshape(-1, len(COLUMNS))
-
-
-def _holds(path, content):
-    return path.is_file() and path.read_bytes() == content
-
-
-def _write_through(path, content):
-    """Write a file, and come back when it is on the disk."""
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder):
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _lock_file(file):
-    if os.name == "posix":
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    else:
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -253,13 +245,17 @@ def _content(path):
     if not folder.is_dir():
         there = "is not a folder" if folder.exists() else "no such folder"
         raise CheckpointError(f"{folder}: {there}; give the folder of a run, see `tinyvae train`")
-    if not path.is_file():  # a pipe would keep us waiting
+    if not os.path.lexists(path):
+        rest = [name for name in ("config.json", "history.csv") if os.path.lexists(folder / name)]
         raise CheckpointError(
-            f"{folder}: holds no checkpoint.npz, so it is not a run, or one that was stopped "
+            f"{folder}: its checkpoint.npz is gone, and with it the run; what {rest[0]} says of it "
+            f"is all that is left. Delete {' and '.join(rest)} to train a new run there"
+            if rest
+            else f"{folder}: holds no checkpoint.npz, so it is not a run, or one that was stopped "
             "before its first save; train it with `tinyvae train`"
         )
     with _naming(path, "a checkpoint"):
-        return path.read_bytes()
+        return read_regular(path, MOST_BYTES)
 
 
 @contextmanager
@@ -269,7 +265,12 @@ def _naming(path, kind):
         yield
     except (CheckpointError, archive.ArchiveError) as error:
         raise CheckpointError(f"{path}: {error}") from None
+    except NotRegular:
+        raise CheckpointError(
+            f"{path}: is a folder, a pipe or a device, not {kind}; remove it"
+        ) from None
     except Exception as error:  # the libraries raise a dozen kinds for bytes that are not theirs
+        raise_if_out_of_memory(error)
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise CheckpointError(
             f"{path}: cannot be read as {kind} ({reason.splitlines()[0][:80]}); "
@@ -289,6 +290,8 @@ def _unpack(content):
             f"was made by a newer tinyvae, in format {state['format']}, and this one reads "
             f"format {FORMAT}; update tinyvae"
         )
+    if type(state["format"]) is not int or state["format"] < 1:
+        raise CheckpointError("holds settings that no tinyvae has saved")
     if not np.array_equal(arrays.pop("sha256"), archive.digest(arrays)):
         raise CheckpointError("has changed since it was saved: its checksum is another")
     del arrays["state"]
@@ -298,8 +301,13 @@ def _unpack(content):
     arrays = {name: array.copy() for name, array in arrays.items()}  # writable, and on their own
     model.params.update(_named(arrays, "params"))
     optimizer = state["optimizer"] and optimizer_of(state["optimizer"], model.params, arrays)
-    run = Run(model, state["training"], optimizer, state["rng"] and _rng(state["rng"]), history)
-    if describe(run) != state or not isinstance(run.options, dict):
+    rng = state["rng"] and _rng(state["rng"])
+    environments = _environments(state.get("environments", []))
+    run = Run(model, state["training"], optimizer, rng, history, environments)
+    described = describe(run) | {"format": state["format"]}
+    if state["format"] == 1:
+        del described["environments"]
+    if described != state or not isinstance(run.options, dict):
         raise CheckpointError("holds settings that no tinyvae has saved")
     return state, run
 
@@ -358,6 +366,16 @@ def _check(arrays, state, model):
             )
         if not np.isfinite(array).all():
             raise CheckpointError(f"{name} is not finite; it belongs to no model that works")
+
+
+def _environments(states):
+    """What the run ran on, if it is a list of such things: texts and integers by name"""
+    for environment in states:
+        if type(environment["epoch"]) is not int or not all(
+            isinstance(value, int | str) for value in environment.values()
+        ):
+            raise CheckpointError("says of what it ran on what no tinyvae has saved")
+    return list(states)
 
 
 def _named(arrays, kind):

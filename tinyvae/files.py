@@ -238,11 +238,11 @@ def open_regular(path, follow=True, **at):
 
 def read_regular(path, most, follow=True, **at):
     """The bytes of a regular file; ValueError, before reading, if it has more than ``most``."""
-    with open_regular(path, follow, **at) as file:
+    with io.BufferedReader(open_regular(path, follow, **at)) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
-            raise ValueError(f"has {size:,} bytes, and never has more than {most:,}")
-        return io.BufferedReader(file).read(size)
+            raise ValueError(f"it has {size:,} bytes, and never needs more than {most:,}")
+        return file.read(size)
 
 
 def raise_if_out_of_memory(error):
