@@ -93,10 +93,10 @@ class RunFolder:
             )
 
     def _open_lock(self, flags):
-        if (kind := self._kind(".lock")) not in (None, "file"):
-            raise CheckpointError(f"{self.path / '.lock'} is a {kind}; remove it")
         name, at = self._at(".lock")
         try:
+            if (kind := self._kind(".lock")) not in (None, "file"):
+                raise CheckpointError(f"{self.path / '.lock'}: is a {kind}; remove it")
             return os.open(name, os.O_RDWR | NO_LINK | flags, 0o666, **at)
         except OSError as error:
             raise CheckpointError(
@@ -107,7 +107,7 @@ class RunFolder:
         """Whether the path .lock still leads to the file that is locked"""
         if self.descriptor is None:
             return True  # Windows lets nobody remove an open file
-        with suppress(OSError):
+        with suppress(FileNotFoundError):
             return os.path.samestat(self._stat(".lock"), os.fstat(self.lock_file))
         return False
 
@@ -131,7 +131,7 @@ class RunFolder:
         still where it was; if not it was moved, and is written to all the same"""
         if self.descriptor is None:
             return True
-        with suppress(OSError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             if os.path.samestat(os.stat(self.path), os.fstat(self.descriptor)):
                 self._keep_lock()
                 return True
@@ -163,9 +163,9 @@ class RunFolder:
         Raises CheckpointError if that fails, which says what the folder holds then, FolderLost if
         the folder is no longer this training's.
         """
-        at_home = self.check()
         state, aside = "what was saved before is untouched", False
         try:
+            at_home = self.check()
             changed = {name: c for name, c in files.items() if not self._holds(name, c)}
             for name, content in changed.items():
                 if self._kind(name) == "folder":
@@ -256,7 +256,7 @@ class RunFolder:
         """What has that name: a "file", "folder", "link", "pipe or device", or None"""
         try:
             mode = self._stat(name).st_mode
-        except OSError:
+        except FileNotFoundError:
             return None
         kinds = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
         return kinds.get(stat.S_IFMT(mode), "pipe or device")
