@@ -49,7 +49,7 @@ class Run(NamedTuple):
     optimizer: SGD | Adam | None
     rng: np.random.Generator | None
     history: list[dict[str, float]]
-    environments: list[dict[str, Any]] = []  # noqa: RUF012  what it ran on, each from its "epoch" on
+    environments: list[dict[str, Any]] | tuple[()] = ()  # what it ran on, each from its "epoch"
 
 
 def load(run_folder):
@@ -100,9 +100,12 @@ def pack(model, options=None, optimizer=None, rng=None, history=(), environments
 
 
 def write(run_folder, files):
-    """Put the packed files into the folder, as `folder.RunFolder.save` does."""
+    """Put the packed files into the folder, as `folder.RunFolder.save` does; others as they are."""
+    of_the_run = "checkpoint.npz", "config.json"
     with RunFolder(run_folder) as folder:
-        folder.save({name: c for name, c in files.items() if name != "history.csv"})
+        folder.save({name: files[name] for name in of_the_run if name in files})
+        for name in files.keys() - {*of_the_run, "history.csv"}:
+            folder.write(name, files[name])
         if "history.csv" in files:
             folder.save_history(files["history.csv"], rewrite=True)
 
@@ -138,23 +141,28 @@ class Snapshot:
         self.take()
 
     def take(self):
-        """Copy the run as it is now."""
-        rows = _table(self.run.history[self.epochs :])
+        """Copy the run as it is now.  What may fail for lack of memory comes before the copying."""
+        rows, state = _table(self.run.history[self.epochs :]), describe(self.run)
         needed = self.epochs + len(rows)
         if needed > len(self.table):
             room = np.empty((max(needed, 2 * len(self.table)), len(COLUMNS)))
             room[: self.epochs] = self.table[: self.epochs]
             self.table = room
-        self.table[self.epochs : needed] = rows
-        for name, array in parameters_and_moments(self.run).items():
+        present = parameters_and_moments(self.run)
+        for name, array in present.items():
             kept = self.arrays.get(name)
             if kept is None or (kept.shape, kept.dtype) != (array.shape, array.dtype):
-                kept = self.arrays[name] = np.empty_like(array, order="C")
-            np.copyto(kept, array)
-        self.state, self.epochs = describe(self.run), needed
+                self.arrays[name] = np.empty_like(array, order="C")
+        self.complete = False
+        for name, array in present.items():
+            np.copyto(self.arrays[name], array)
+        self.table[self.epochs : needed] = rows
+        self.state, self.epochs, self.complete = state, needed, True
 
     def files(self):
         """checkpoint.npz and config.json of the copy  ->  dict name -> bytes"""
+        if not self.complete:
+            raise CheckpointError("the last epoch could not be copied; what was saved before stays")
         arrays = dict(self.arrays)
         _check(arrays, self.state, empty_model(self.state["model"], most_layers=len(arrays)))
         try:

@@ -2,25 +2,29 @@
 
 Results go to stdout; progress bars and errors, one sentence each, to stderr.  Exit status:
 0 done, 1 not right (a check that fails, a training that diverges), 2 cannot be done as asked,
-130 after Ctrl-C, 141 when nobody reads on, 143 after SIGTERM.
+130 after Ctrl-C, 141 when nobody reads on, 128 + n after another signal n (SIGTERM: 143).
 """
 
 import argparse
+import errno
 import hashlib
 import importlib
+import io
 import os
 import shlex
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 import tinyvae
-from tinyvae import Autoencoder, checkpoint, data, evaluate, fit, gaussian, train
-from tinyvae.checkpoint import CheckpointError, Run
+from tinyvae import Autoencoder, checkpoint, data, environment, evaluate, fit, gaussian, train
+from tinyvae.checkpoint import CheckpointError, FolderLost, Run
+from tinyvae.files import raise_if_out_of_memory
+from tinyvae.folder import RunFolder
 from tinyvae.layers import ACTIVATIONS
 from tinyvae.optim import Adam
 from tinyvae.vae import VAE
@@ -42,7 +46,12 @@ DEFAULTS = {
 }
 OF_THE_MODEL = "autoencoder", "latent_dim", "hidden", "activation"
 MAY_CHANGE = "epochs", "save_every"  # when a run goes on
+ABOUT = "A variational autoencoder, written out by hand, for people who teach or learn it."
 TEST_IMAGES = 10_000
+ENDINGS = "SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU", "SIGBREAK"  # a training is saved, then it ends
+OF_THE_OUTPUT = (  # errors without a file's name that come from printing
+    errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC),
+)  # fmt: skip
 MOST_PARAMETERS = 100_000_000  # with gradients and moments 1.6 GB
 
 
@@ -51,7 +60,7 @@ class Refused(Exception):
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM came while a model was training."""
+    """A signal that ends the program came while a model was training."""
 
 
 class Command(NamedTuple):
@@ -140,13 +149,18 @@ def main(argv=None):
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # nobody reads on, as in: tinyvae train | head -1
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or it comes again at exit
+        _silence(sys.stdout)
         return 128 + 13
     except KeyboardInterrupt:
         _say(f"\ntinyvae {name}: stopped")
         return 128 + signal.SIGINT
-    except (Refused, CheckpointError, data.DataError, OSError, MemoryError) as error:
-        _say(f"tinyvae {name}: {_sentence(error)}")
+    except Exception as error:
+        sentence = _sentence(error, name)
+        if sentence is None:
+            raise
+        if isinstance(error, OSError):
+            _silence_if_broken(sys.stdout)
+        _say(f"tinyvae {name}: {sentence}")
         return 2
 
 
@@ -182,12 +196,16 @@ def train_arguments(parser):
     add("--processes", type=_whole(1, 64), metavar="N", help="to share the work, one for a core")
     add("--out", metavar="DIR", help="the run's folder (runs/<dataset>-<latent dim>d)")
     add("--resume", action="store_true", help="go on with the run in that folder")
+    add("--data", metavar="PATH", help="with --resume: where the run's data are now, if they moved")
 
 
 def train_run(args):
     """`tinyvae train`: make a run folder, or go on with one.    ->  exit status"""
     given = vars(args)
     resume, out = given.pop("resume", False), given.pop("out", None)
+    moved_to = given.pop("data", None)
+    if moved_to is not None and not resume:
+        raise Refused("--data says where the data of a run are now; a new run takes a data set")
     settings = DEFAULTS | given
     if settings["autoencoder"] and given.get("beta") is not None:
         raise Refused("an autoencoder has no KL that --beta could weigh; leave out one of them")
@@ -201,14 +219,14 @@ def train_run(args):
         dataset = data.load(settings["dataset"])
         _check_size(settings, dataset)
         _check_processes(settings, dataset)
-    with checkpoint.lock(out):
+    with checkpoint.lock(out, _note) as folder:
         if resume:
             run = _resumed(out, given)
-            dataset = _dataset(run, out)
+            dataset = _dataset(run, out, moved_to)
             _check_processes(_settings(run, out), dataset)
         else:
             run = _started(out, settings, dataset)
-        return _train(out, run, dataset)
+        return _train(out, folder, run, dataset)
 
 
 def _check_named(out):
@@ -219,10 +237,13 @@ def _check_named(out):
 def _started(out, settings, dataset):
     """A new Run, before its first epoch"""
     for name in "checkpoint.npz", "config.json", "history.csv":
-        if Path(out, name).exists():
+        if os.path.lexists(Path(out, name)):
+            if name == "checkpoint.npz":
+                way_out = "go on with that run by --resume"
+            else:
+                way_out = "it belongs to a run whose checkpoint.npz is gone: delete it"
             raise Refused(
-                f"{out} already holds a {name}; go on with that run by --resume, or choose another "
-                "folder by --out"
+                f"{out} already holds a {name}; {way_out}, or choose another folder by --out"
             )
     rng = np.random.default_rng(settings["seed"])
     kind = Autoencoder if settings["autoencoder"] else VAE
@@ -235,7 +256,7 @@ def _started(out, settings, dataset):
     )
     options = {k: v for k, v in settings.items() if k not in OF_THE_MODEL}
     options["data_sha256"] = _fingerprint(dataset)
-    return Run(model, options, Adam(model.params, settings["learning_rate"]), rng, [])
+    return Run(model, options, Adam(model.params, settings["learning_rate"]), rng, [], [])
 
 
 def _resumed(out, given):
@@ -259,10 +280,13 @@ def _resumed(out, given):
     return run
 
 
-def _train(out, run, dataset):
+def _train(out, folder, run, dataset):
     """Train up to the last epoch, saving on the way, whatever comes.    ->  exit status"""
-    options, saver = run.options, _Saver(out, run)
-    again = f"tinyvae train --out {shlex.quote(str(out))} --resume"
+    options = run.options
+    if len(run.history) < options["epochs"]:
+        _record_environment(out, run)
+    saver = _Saver(folder, run)
+    again = f"tinyvae train --out {_shell_word(out)} --resume"
     with _signals_to(saver.stop):
         try:
             fit(
@@ -288,6 +312,8 @@ def _train(out, run, dataset):
             saver.close()
             _say(f"tinyvae train: {error} ({out} keeps the state after epoch {saver.epoch})")
             return 1
+        except FolderLost:
+            raise
         except CheckpointError as error:
             raise CheckpointError(f"{error}; go on with:\n  {again}") from None
         except ChildProcessError as error:
@@ -296,9 +322,33 @@ def _train(out, run, dataset):
         except BrokenPipeError:
             saver.save()
             raise
+        except Exception as error:  # a log on a full disk, no memory, or a mistake of ours
+            saver.close()
+            sentence = _sentence(error, "train")
+            if sentence is None:
+                raise
+            raise Refused(
+                f"{sentence}; stopped after epoch {saver.epoch}, which is saved; go on with:\n"
+                f"  {again}"
+            ) from error
     print(_test_loss(run, dataset.x_test))
-    print(f"saved in {out}; see: tinyvae plot {shlex.quote(str(out))}")
+    print(_printable(f"saved in {out}; see: tinyvae plot {_shell_word(out)}"))
     return 0
+
+
+def _record_environment(out, run):
+    """Add what this process runs on, if it is another than before; say so if the run goes on."""
+    now, before = environment.describe(), run.environments[-1] if run.environments else {}
+    changed = environment.differences(before, now)
+    if not changed:
+        return
+    if run.history:
+        what = changed if before else "it does not say what it was trained on"
+        _note(
+            f"{out}: {what}; it goes on, and its numbers will differ by rounding from those of a "
+            "training in one piece"
+        )
+    run.environments.append({"epoch": len(run.history) + 1, **now})
 
 
 def _test_loss(run, x):
@@ -319,15 +369,20 @@ def _test_loss(run, x):
 class _Saver:
     """The report of a training: it saves what is due, and remembers what is not yet."""
 
-    def __init__(self, out, run):
-        self.out, self.run, self.signum, self.at_work = out, run, None, False
+    def __init__(self, folder, run):
+        self.folder, self.run, self.signum, self.at_work = folder, run, None, False
         self.print = train.printer(run.options["epochs"], start=len(run.history))
-        self._remember()
+        self.snapshot, self.columns, self.written = checkpoint.Snapshot(run), None, 0
         self.save()
+
+    @property
+    def epoch(self):
+        """The last epoch that is complete"""
+        return self.snapshot.epochs
 
     def __call__(self, row):
         self.at_work = True
-        self._remember()
+        self.snapshot.take()
         every, epochs = self.run.options["save_every"], self.run.options["epochs"]
         if self.epoch % every == 0 or self.epoch == epochs:
             self.save()
@@ -336,16 +391,21 @@ class _Saver:
         if self.signum:  # at work, or Python dropped it: what is raised while it frees an object
             raise Stopped
 
-    def _remember(self):
-        self.files, self.epoch = checkpoint.pack(*self.run), len(self.run.history)
-
     def save(self):
-        """Write the last epoch that is complete."""
-        checkpoint.write(self.out, self.files)
+        """Write the last epoch that is complete.  Of the table only new rows are written."""
+        self.folder.save(self.snapshot.files())
+        new = self.run.history[self.written : self.epoch]
+        if not (self.columns and self.folder.save_history(checkpoint.csv(new, self.columns))):
+            history = self.run.history[: self.epoch]
+            self.folder.save_history(checkpoint.csv(history), rewrite=True)
+            self.columns = checkpoint.csv_columns(history) if history else None
+        self.written = self.epoch
 
     def close(self):
+        """Save, and end the progress bar, if there still is a terminal."""
         self.save()
-        self.print.close()
+        with suppress(OSError, ValueError):
+            self.print.close()
 
     def stop(self, signum, frame):
         """A signal's handler.  Only the first one interrupts: saving must not be interrupted."""
@@ -357,8 +417,9 @@ class _Saver:
 
 @contextmanager
 def _signals_to(handler):
-    """Ctrl-C and SIGTERM go to the handler; one that the parent had ignored stays ignored."""
-    signals = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) != signal.SIG_IGN]
+    """The signals of ENDINGS go to the handler; one that the parent had ignored stays ignored."""
+    signals = [getattr(signal, name) for name in ENDINGS if hasattr(signal, name)]
+    signals = [signum for signum in signals if signal.getsignal(signum) != signal.SIG_IGN]
     before = {signum: signal.signal(signum, handler) for signum in signals}
     try:
         yield
@@ -373,10 +434,17 @@ def _signals_to(handler):
 def evaluate_arguments(parser):
     """Declare what `tinyvae evaluate` takes."""
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    _add_data(parser)
     parser.add_argument("--samples", type=_whole(1, 1_000_000), default=5000, metavar="N",
                         help="draws of z for each log p(x) (%(default)s)")  # fmt: skip
     parser.add_argument("--seed", type=_whole(0, 2**63 - 1), default=0, metavar="N",
                         help="of pixels and draws (%(default)s)")  # fmt: skip
+
+
+def _add_data(parser):
+    parser.add_argument(
+        "--data", metavar="PATH", help="where the run's data are now, if they moved"
+    )
 
 
 def evaluate_run(args):
@@ -386,10 +454,11 @@ def evaluate_run(args):
     if settings["autoencoder"]:
         raise Refused(
             f"{args.run} holds an autoencoder, which has no ELBO and no log p(x); see what it does "
-            f"with: tinyvae plot {shlex.quote(args.run)}"
+            f"with: tinyvae plot {_shell_word(args.run)}"
         )
-    x, rng = _dataset(run, args.run).x_test, np.random.default_rng(args.seed)
-    print(f"{args.run}: {len(run.history)} epochs of {settings['dataset']}, {len(x)} test images")
+    x, rng = _dataset(run, args.run, args.data).x_test, np.random.default_rng(args.seed)
+    epochs, images = _counted(len(run.history), "epoch"), _counted(len(x), "test image")
+    print(_printable(f"{args.run}: {epochs} of {settings['dataset']}, {images}"))
     if not settings["binarize"]:
         recon, kl = train.mean_loss(run.model, x, rng, binarize=False)
         print(f"loss      {recon + kl:10.3f}             of grey pixels, as it was trained: it is")
@@ -410,13 +479,20 @@ def evaluate_run(args):
 
 
 def _print_mean(name, values, said):
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    print(f"{name:10s}{values.mean():10.3f} +- {error:6.3f} nats  {said}")
+    error = " " * 9  # one image has no standard error
+    if len(values) > 1:
+        error = f"+- {values.std(ddof=1) / np.sqrt(len(values)):6.3f}"
+    print(f"{name:10s}{values.mean():10.3f} {error} nats  {said}")
+
+
+def _counted(number, thing):
+    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def plot_arguments(parser):
     """Declare what `tinyvae plot` takes."""
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    _add_data(parser)
     parser.add_argument("--out", metavar="DIR", help="where the PNGs go (the run's folder)")
     parser.add_argument("--seed", type=_whole(0, 2**63 - 1), default=0, metavar="N",
                         help="of the samples (%(default)s)")  # fmt: skip
@@ -425,26 +501,30 @@ def plot_arguments(parser):
 def plot_run(args):
     """`tinyvae plot`: write the PNGs of a run, and print their paths.    ->  exit status"""
     run = checkpoint.load_run(args.run)
-    dataset = _dataset(run, args.run)
-    from tinyvae import plot  # takes matplotlib along
-
+    dataset = _dataset(run, args.run, args.data)
     _check_named(args.out)
-    folder = Path(args.out or args.run)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Refused(
-            f"{folder} cannot be made ({error.strerror}); choose another --out"
-        ) from error
+    with _without_backend():
+        from tinyvae import plot  # takes matplotlib along
     rng = np.random.default_rng(args.seed)
-    with plot.style():
+    with RunFolder(args.out or args.run, _note) as folder, plot.style():
         for name, figure in plot.figures(run.model, dataset, run.history, rng):
-            try:
-                figure.savefig(folder / name)
-            except OSError as error:
-                raise Refused(f"{folder / name} cannot be written ({error.strerror})") from error
-            print(folder / name, flush=True)
+            png = io.BytesIO()
+            figure.savefig(png, format="png")
+            folder.write(name, png.getvalue())
+            print(_printable(os.fspath(folder.path / name)), flush=True)
     return 0
+
+
+@contextmanager
+def _without_backend():
+    """Import matplotlib without what MPLBACKEND asks for: files need no backend, and a notebook
+    hands on one that its shell's Python may not have."""
+    asked = os.environ.pop("MPLBACKEND", None)
+    try:
+        yield
+    finally:
+        if asked is not None:
+            os.environ["MPLBACKEND"] = asked
 
 
 # --- what runs know -----------------------------------------------------------------------------
@@ -489,13 +569,40 @@ def _acceptable(options):
     return True
 
 
-def _dataset(run, folder):
-    """The data set of a run, if it is still the one that it was trained on"""
-    name = _settings(run, folder)["dataset"]
-    dataset = data.load(name)
-    if _fingerprint(dataset) != run.options.get("data_sha256"):
-        raise Refused(f"{name} has changed since {folder} was trained on it; put it back")
-    return dataset
+def _dataset(run, folder, moved_to=None):
+    """The data set of a run, known by the SHA-256 of its images
+
+    It is looked for where it was, then at the same path from the run's folder and the two above it;
+    or only at ``moved_to``, which may be a folder of .npz files.
+    """
+    name, refusal = _settings(run, folder)["dataset"], None
+    for place in _places(name, folder, moved_to):
+        try:
+            dataset = data.load(place)
+            if _fingerprint(dataset) == run.options.get("data_sha256"):
+                return dataset
+            said = (
+                f"{moved_to} does not hold the images that {folder} was trained on"
+                if moved_to
+                else f"{name} has changed since {folder} was trained on it; put it back, or say by "
+                "--data where it is now"
+            )
+        except data.DataError as error:
+            said = f"{error}; if the data of {folder} moved, say by --data where they are"
+        refusal = refusal or Refused(said)  # of the likeliest place
+    raise refusal
+
+
+def _places(name, folder, moved_to):
+    """Where the data of a run may be, the likeliest first"""
+    if moved_to is not None:
+        inside = sorted(Path(moved_to).glob("*.npz")) if os.path.isdir(moved_to) else []
+        return [moved_to, *inside[:100]]
+    if name in data.TRAIN_SIZE or name in data.FULL_SETS:
+        return [name]
+    here = Path(folder).absolute()
+    near = [above / part for above in (here, *here.parents[:2]) for part in (name, Path(name).name)]
+    return [name, *(place for place in dict.fromkeys(near) if place.exists())]
 
 
 def _fingerprint(dataset):
@@ -539,6 +646,13 @@ class _Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
         )
 
+    def _print_message(self, message, file=None):
+        if file is sys.stdout:  # a full disk is to be noticed before the exit status is
+            file.write(message)
+            file.flush()
+        else:
+            _say(message.removesuffix("\n"))
+
     def error(self, message):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
@@ -549,7 +663,7 @@ def _overview():
     parser = _Parser(
         prog="tinyvae",
         usage="tinyvae COMMAND ...",
-        description=f"{tinyvae.__doc__}\n\ncommands:\n{commands}",
+        description=f"{ABOUT}\n\ncommands:\n{commands}",
         epilog="example:\n  tinyvae train digits --epochs 20\n  tinyvae plot runs/digits-2d\n\n"
         "`tinyvae COMMAND --help` says more about each.",
     )
@@ -614,16 +728,73 @@ def _said(value):
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _sentence(error):
-    if isinstance(error, MemoryError):
-        return "there is not enough memory for this; choose a smaller network or --batch-size"
+def _sentence(error, command):
+    """What to tell the user of an error, or None if it is a mistake of this program's"""
+    try:
+        raise_if_out_of_memory(error)
+    except MemoryError:
+        advice = {
+            "train": "choose a smaller network or --batch-size",
+            "evaluate": "choose fewer --samples",
+        }.get(command, "close other programs, or raise the limit")
+        return f"there is not enough memory for this; {advice}"
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'the output'}: {error.strerror}"
-    return str(error)
+        at_fault = "the output" if error.errno in OF_THE_OUTPUT else "the system"
+        return f"{error.filename or at_fault}: {error.strerror}"
+    if isinstance(error, ValueError) and str(error).startswith("Key backend: "):  # matplotlib's
+        return f"MPLBACKEND={os.environ.get('MPLBACKEND')} is no backend of matplotlib; unset it"
+    known = Refused, CheckpointError, data.DataError, OSError
+    return str(error) if isinstance(error, known) else None
 
 
 def _say(text):
-    print(text, file=sys.stderr)
+    """Print on stderr, if that can be printed on: exit statuses do not depend on it."""
+    try:
+        print(_printable(text), file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        _silence(sys.stderr)
+
+
+def _printable(text):
+    """Names come from files that nobody vouches for: no control character reaches the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def _silence(stream):
+    """Send the rest of a stream nowhere, or Python complains about it when it exits."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _silence_if_broken(stream):
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        _silence(stream)
+
+
+def _shell_word(path):
+    """A path as a word that a shell and argparse take back, printable in this terminal's encoding
+
+    Where that cannot be, as $'...' with octal bytes, which bash, zsh and ksh read.
+    """
+    text = os.fspath(path)
+    if text.startswith("-"):
+        text = os.path.join(os.curdir, text)
+    try:
+        text.encode(getattr(sys.stderr, "encoding", None) or "ascii")
+        text.encode("utf-8")  # surrogates stand for bytes that are no text
+        if text.isprintable():
+            return shlex.quote(text)
+    except UnicodeEncodeError:
+        pass
+    plain = set(range(32, 127)) - set(b"'\\")
+    octal = "".join(chr(b) if b in plain else f"\\{b:03o}" for b in os.fsencode(text))
+    return f"$'{octal}'"
+
+
+def _note(sentence):
+    _say(f"note: {sentence}")
 
 
 def _bar(steps):

@@ -100,7 +100,7 @@ class RunFolder:
             return os.open(name, os.O_RDWR | NO_LINK | flags, 0o666, **at)
         except OSError as error:
             raise CheckpointError(
-                f"{self.path}: cannot be written (.lock: {error.strerror}); choose another folder"
+                f"{self.path}: cannot be written ({error.strerror}); choose another folder"
             ) from error
 
     def _has_lock(self):
@@ -233,7 +233,20 @@ class RunFolder:
                     self._unlink(".history.csv.part")
             return False
 
+    def write(self, name, content):
+        """Put another file into the folder, whole or not at all; never through a link or a pipe."""
+        try:
+            self._write_part(f".{name}.part", content)
+            self._rename(f".{name}.part", name)
+        except OSError as error:
+            with suppress(OSError):
+                self._unlink(f".{name}.part")
+            raise CheckpointError(
+                f"{self.path / name}: cannot be written ({error.strerror})"
+            ) from error
+
     def warn(self, sentence):
+        """Say a sentence about the folder once."""
         if sentence not in self.warned:
             self.warned.add(sentence)
             self._warn(f"{self.path}: {sentence}")

@@ -273,7 +273,11 @@ def test_an_output_that_is_full(tmp_path):
         process = kill.tinyvae(*SMALL, "--epochs", "1", "--out", tmp_path / "run", stdout=full)
         _, errors = process.communicate()
     assert process.returncode == 2
-    assert errors == "tinyvae train: the output: No space left on device\n"
+    assert errors == (
+        "tinyvae train: the output: No space left on device; stopped after epoch 1, which is "
+        f"saved; go on with:\n  tinyvae train --out {tmp_path / 'run'} --resume\n"
+    )
+    assert len(checkpoint.load_run(tmp_path / "run").history) == 1
 
 
 # --- spoilt -------------------------------------------------------------------------------------
