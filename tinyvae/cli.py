@@ -88,9 +88,9 @@ COMMANDS = {
         "tinyvae plot runs/digits-2d --out figures",
     ),
     "lesson": Command(
-        "list the lessons, run one, or go through it step by step",
-        "tinyvae lesson 3 --step",
-        "tinyvae.classroom.presenter.stepper",
+        "list the lessons, run one, change one, or present it step by step",
+        "tinyvae lesson 3 --step\n  tinyvae lesson 3 --set DRAWS=1000\n  tinyvae lesson 3 --copy",
+        "tinyvae.classroom.presenter.command",
     ),
     "check": Command(
         "check a KL between Gaussians, or an exercise",

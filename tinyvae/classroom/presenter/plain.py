@@ -48,6 +48,11 @@ def tex(formula, ascii=False):
     'D[q || p] = 1/2 ∑_i (μ_i^2 + σ_i^2 - 1 - log σ_i^2)'
     >>> tex(r"\int p(x|z) \, p(z) \, dz", ascii=True)
     'integral p(x|z) p(z) dz'
+
+    Fractions and logarithms read one way:
+
+    >>> tex(r"\log\frac{\det S_p}{\det S_q} + \frac{1}{S} V + \frac{1}{2} x")
+    'log(det S_p / det S_q) + (1/S) V + 1/2 x'
     """
     text = _sequence(deque(TOKEN.findall(formula)), ASCII if ascii else UNICODE)
     return "\n".join(re.sub(" {2,}", " ", line).strip() for line in text.split("\n"))
@@ -68,11 +73,33 @@ def _sequence(tokens, symbols):
             break
         piece = _piece(token, tokens, symbols)
         word = len(piece) > 1 and piece.isalpha()
-        starts = piece[:1].isalnum() or token[1:].endswith("frac")
+        if token[1:].endswith("frac"):
+            piece = _bracketed_fraction(piece, after_word, tokens)
+        starts = piece[:1].isalnum() or (
+            piece[:1] == "(" and not after_word and token[1:2].isalpha()
+        )
         if out[-1:].isalnum() and starts and (word or after_word):
             out += " "
         out, after_word = out + piece, word
     return out
+
+
+def _bracketed_fraction(fraction, after_word, following):
+    """The fraction in brackets where a factor or a function beside it would make it read two ways.
+
+    log a/b could be (log a)/b, and 1/S V could be 1/(S V); a fraction of two numbers cannot.
+    """
+    if after_word:
+        return f"({fraction[1:-1] if _is_bracketed(fraction) else fraction})".replace("/", " / ", 1)
+    blank = (r"\,", r"\;", r"\:", r"\ ", r"\!")
+    rest = next((t for t in following if not t.isspace() and t not in blank), "+")
+    ends = rest in (*"+-=<>,.;)]}&|", r"\right", r"\\", r"\quad", r"\le", r"\ge", r"\approx")
+    numbers = re.fullmatch(r"[\d.]+/[\d.]+", fraction)
+    return fraction if ends or numbers else f"({fraction})"
+
+
+def _is_bracketed(text):
+    return re.fullmatch(r"\([^()]*\)", text)
 
 
 def _piece(token, tokens, symbols):
@@ -83,7 +110,7 @@ def _piece(token, tokens, symbols):
         script = _argument(tokens, symbols)
         if token == "^" and script in ("T", "⊤", "'"):
             return "'"
-        return token + (script if re.fullmatch(r"[-+]?\w+|\W", script) else f"{{{script}}}")
+        return token + (script if re.fullmatch(r"[-+]?[^\W_]+|\W", script) else f"{{{script}}}")
     if token in "&\n":
         return " "
     if not command:
@@ -96,7 +123,7 @@ def _piece(token, tokens, symbols):
         return command
     if command.endswith("frac"):
         above, below = _argument(tokens, symbols), _argument(tokens, symbols)
-        return f"{_whole(above)}/{_whole(below)}"
+        return f"{_grouped(above)}/{_grouped(below)}"
     if command == "sqrt":
         return f"sqrt({_argument(tokens, symbols)})"
     if command in ACCENTS:
@@ -121,9 +148,19 @@ def _argument(tokens, symbols):
     return _piece(tokens.popleft(), tokens, symbols).strip() if tokens else ""
 
 
-def _whole(text):
+def _grouped(text):
     """The text in brackets, unless it is one thing already."""
-    return text if re.fullmatch(r"[\w.^']+|\([^()]*\)", text) else f"({text})"
+    one = r"[\w.^']+|\([^()]*\)|(?:det|sqrt|log) ?(?:[\w.^']+|\([^()]*\))"
+    return text if re.fullmatch(one, text) else f"({text})"
+
+
+def _break_at_operators(formula, width):
+    """The formula's lines: broken only before + - = and the like, unless a part is too wide."""
+    kept = re.sub(r" (?![-+=<>~≤≥≈≠]+ )", UNBROKEN, formula)
+    lines = _wrap(kept, width, "    ", " " * 8)
+    if max(map(len, lines.split("\n"))) > width:
+        lines = _wrap(formula, width, "    ", " " * 8)
+    return lines
 
 
 def _block(block, width, ascii):
@@ -141,7 +178,7 @@ def _block(block, width, ascii):
     if block.startswith("$$"):
         formula, _, rest = block[2:].partition("$$")
         said = "\n".join(
-            _wrap(line, width, "    ", " " * 8) for line in tex(formula, ascii).split("\n")
+            _break_at_operators(line, width) for line in tex(formula, ascii).split("\n")
         )
         rest = rest.lstrip(" .,;")
         return said + ("\n\n" + _block(rest.lstrip("\n"), width, ascii) if rest.strip() else "")

@@ -1,335 +1,191 @@
-"""`tinyvae lesson`: list the lessons, run one, or go through it cell by cell on a projector.
+"""`tinyvae lesson N --step`: question, pause, code, pause, result, on a projector."""
 
-A lesson is a script of `# %%` cells.  Run at once, it is the script and nothing else.  With --step
-each cell's text is shown, then its code; Enter runs it, in the same namespace as those before.
-"""
-
-import argparse
-import itertools
-import os
-import re
-import runpy
-import shutil
-import sys
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
-from unittest import mock
-
-from tinyvae.classroom.lesson import sink, summary
-from tinyvae.classroom.presenter.plain import markdown, tex
+from tinyvae.classroom.presenter import terminal
+from tinyvae.classroom.presenter.cells import Cells
+from tinyvae.classroom.presenter.figures import projected
+from tinyvae.classroom.presenter.script import LessonError, without_claims
 
 HELP = """\
-Enter      go on: run the cell that is shown, or go to the next one
-r          again: show the cell again, or run it again
-v NAME     look at a variable, or at any expression:  v gap["close"]
-v          which variables there are
-q          quit (and so do Ctrl-D and Ctrl-C)
-Anything else is Python:  2 * log_px   or   DRAWS = 1000"""
-
-
-class LessonError(Exception):
-    """One sentence for the person at the command line."""
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """One of the files NN_name.py."""
-
-    number: int
-    path: Path
-
-    @property
-    def source(self):
-        return self.path.read_text(encoding="utf-8")
-
-    @property
-    def heading(self):
-        """The text of the first line "# # Lesson N: ..."."""
-        return steps(self.source)[0].text.partition("\n")[0].lstrip("# ")
-
-    @property
-    def summary(self):
-        """The first sentence below the heading."""
-        first = steps(self.source)[0].text.split("\n\n")[1]
-        return re.split(r"(?<=[.?!])\s", " ".join(first.split()), maxsplit=1)[0]
-
-
-@dataclass(frozen=True)
-class Step:
-    """What is shown together: text in Markdown, then the code of one cell (empty at the end)."""
-
-    text: str
-    code: str
-    line: int  # of the file, where the code starts, counted from 0
-
-
-def steps(source):
-    """A lesson's cells, each code cell with the Markdown before it."""
-    found, text = [], []
-    lines = source.splitlines()
-    starts = [i for i, line in enumerate(lines) if line.startswith("# %%")]
-    for start, end in itertools.pairwise([*starts, len(lines)]):
-        cell = lines[start + 1 : end]
-        if "[markdown]" in lines[start]:
-            text += [line.removeprefix("#").removeprefix(" ") for line in cell] + [""]
-        else:
-            found.append(Step("\n".join(text).strip(), "\n".join(cell).strip("\n"), start + 1))
-            text = []
-    if text:
-        found.append(Step("\n".join(text).strip(), "", len(lines)))
-    return found
-
-
-def find():
-    """The lessons by number, from the installed package or from the checkout around it."""
-    package = Path(__file__).parents[2]
-    folder = package / "lessons"
-    if not folder.is_dir():
-        folder = package.parent / "lessons"
-    paths = sorted(folder.glob("[0-9][0-9]_*.py"))
-    return {int(path.name[:2]): Lesson(int(path.name[:2]), path) for path in paths}
-
-
-# ---- the command line ----------------------------------------------------------------------------
-
-
-def arguments(parser):
-    """Declare the command's arguments on an argparse parser."""
-    parser.add_argument("number", nargs="?", type=int, help="which lesson; without it, the list")
-    parser.add_argument("--step", action="store_true", help="cell by cell, waiting for a key")
-    parser.add_argument("--figures", metavar="DIR", help="save the figures there as NN_1.png, ...")
-
-
-def run(args):
-    """Do what the arguments say.
-
-    ->  exit status: 0, 1 if a claim of the lesson does not hold, 2 if there is no such lesson,
-    130 after Ctrl-C
-    """
-    if ascii_only():
-        sys.stdout.reconfigure(errors="replace")
-    try:
-        return _run(args)
-    except LessonError as error:
-        print(f"tinyvae lesson: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print()
-        return 130
-
-
-def _run(args):
-    lessons = find()
-    if not lessons:
-        raise LessonError("no lessons found next to the package")
-    if args.number is None:
-        if args.step or args.figures:
-            raise LessonError("say which lesson, for example: tinyvae lesson 3 --step")
-        list_lessons(lessons)
-        return 0
-    if args.number not in lessons:
-        known = ", ".join(map(str, lessons))
-        raise LessonError(f"there is no lesson {args.number}; there are {known}")
-    lesson = lessons[args.number]
-    saving = saved_figures(args.figures, lesson.number) if args.figures else nullcontext()
-    with saving:
-        return step_through(lesson) if args.step else play(lesson)
-
-
-def list_lessons(lessons):
-    """Number, title, and the one line that the lesson says about itself."""
-    for lesson in lessons.values():
-        print(f"{lesson.number:3}  {lesson.heading.partition(': ')[2]}")
-        print(f"       {tex_in(lesson.summary)}")
-    print("\ntinyvae lesson 3          runs it\ntinyvae lesson 3 --step   goes through it")
-
-
-def play(lesson):
-    """Run the lesson as `python lessons/NN_name.py` would."""
-    printed = []
-    with sink(printed.append):
-        runpy.run_path(str(lesson.path), run_name="__main__")
-    said = summary(printed)
-    if said:
-        sys.stdout.flush()
-        print(f"lesson {lesson.number}: {said}", file=sys.stderr)
-        return 1
-    return 0
-
-
-@contextmanager
-def saved_figures(folder, number):
-    """Within it, plt.show() saves what it would show, as NN_1.png, NN_2.png, ... in the folder."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    folder, count = Path(folder), itertools.count(1)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LessonError(f"{folder} is no folder to save to: {error.strerror}") from None
-
-    def save(*args, **kwargs):
-        for figure in map(plt.figure, plt.get_fignums()):
-            path = folder / f"{number:02}_{next(count)}.png"
-            figure.savefig(path, dpi=150, metadata={"Software": None})
-            print(f"\n  [{path}]")
-        plt.close("all")
-
-    with mock.patch.object(plt, "show", save), matplotlib.rc_context():
-        yield
-
-
-# ---- cell by cell --------------------------------------------------------------------------------
+Enter, space, right, page down   go on: to the code, to the result, to the next step
+b, left, page up                 go back a screen
+g 7                              go to step 7 (what comes before it is run)
+l                                list the steps
+f                                fold or unfold the code
+r                                run the cell again
+restart                          forget everything and begin again
+v NAME                           look at a variable, or at any expression:  v gap["close"]
+v                                which variables there are
+q                                quit (so does Ctrl-D); Ctrl-C ends a cell, not the lesson
+Anything else is Python on a copy of the lesson's names:  2 * log_px
+With ! in front it changes the lesson's own:  !DRAWS = 1000"""
+PROMPT = "[Enter] on   b back   g N go to   l list   f code   q quit   ? help > "
 
 
 class Quit(Exception):
     """The person wants to stop."""
 
 
-def step_through(lesson):
-    """Show, wait, run, wait; until the end, q, or the end of the input.    ->  exit status"""
-    import matplotlib.pyplot as plt
+class Presenter:
+    """Where the lesson stands: the step, and the screen of the step."""
 
-    if sys.stdin.isatty():
-        with suppress(ImportError):
-            import readline  # noqa: F401  (gives input() a memory)
+    def __init__(self, lesson, predict=False, read=None):
+        self.lesson, self.predict = lesson, predict
+        self.cells, self.guesses, self.unfolded = Cells(lesson), {}, set()
+        self.read = read or terminal.reader(PROMPT)
+        self.step, self.screen = 0, "text"
 
-    plt.ion()  # plt.show() opens a window and goes on
-    namespace, failed = {"__name__": "__main__"}, set()
-    every = steps(lesson.source)
-    try:
-        for i, step in enumerate(every):
-            where = f"lesson {lesson.number}, {i + 1} of {len(every)}"
-            present(step, where)
-            while ask("run" if step.code else "end", namespace) == "r":
-                present(step, where)
-            while step.code:
-                ok = execute(step, lesson, namespace)
-                (failed.discard if ok else failed.add)(i)
-                if ask("next" if i + 1 < len(every) else "end", namespace) != "r":
-                    break
-    except (Quit, EOFError):
-        print()
-    return 1 if failed else 0
+    def screens(self):
+        """The screens of this step, in their order."""
+        step = self.lesson.steps[self.step]
+        first = ["text"] if step.text or step.question else []
+        return [*first, *(["code", "result"] if step.code else [])]
 
+    # ---- showing ---------------------------------------------------------------------------------
 
-def present(step, where):
-    """The step's text, then its code."""
-    width = min(shutil.get_terminal_size().columns, 88)
-    print("\n" + f"-- {where} ".ljust(width, "-"))
-    if step.text:
-        print("\n" + bold_headings(markdown(step.text, width, ascii_only())))
-    if step.code:
-        print("\n" + coloured(step.code))
+    def lines(self):
+        """What this screen shows."""
+        step = self.lesson.steps[self.step]
+        if self.screen == "text":
+            question = ["", *terminal.question_lines(step.question)] if step.question else []
+            return terminal.text_lines(step.text) + question
+        if self.screen == "code":
+            return self.code_lines(step)
+        guess = self.guesses.get(self.step)
+        said = ["", f"You said: {guess}"] if guess else []
+        result = self.cells.results[self.step].output.strip("\n") or "(it prints nothing)"
+        afterwards = ["", *terminal.text_lines(step.afterwards)] if step.afterwards else []
+        return terminal.result_lines(result) + said + afterwards
 
+    def code_lines(self, step):
+        """The cell; folded where it only draws a figure.  The claim comes with the result."""
+        if step.draws and self.step not in self.unfolded:
+            return [f"[the code of a figure, {len(step.code.splitlines())} lines; f unfolds it]"]
+        whole = self.step in self.unfolded
+        return terminal.code_lines(step.code if whole else without_claims(step.code))
 
-def ask(what_enter_does, namespace):
-    """Answer what is typed until it is Enter ("") or "r".    Raises Quit."""
-    while True:
-        print()
-        typed = input(
-            f"[Enter] {what_enter_does}   [r]epeat   [v]ariable   [q]uit   [?] > "
-        ).strip()
-        if not sys.stdin.isatty():
+    def show(self):
+        """The screen, a page at a time.    ->  what was typed after the last page"""
+        header = f"lesson {self.lesson.number}, {self.step + 1} of {len(self.lesson.steps)}"
+        asks = self.screen == "text" and self.lesson.steps[self.step].question
+        name = "question" if asks else self.screen
+        every = list(terminal.pages(self.lines(), f"{header}: {name}"))
+        for number, page in enumerate(every, 1):
+            terminal.show_page(page)
+            if number < len(every) and (typed := self.ask()):
+                return typed
+        return self.ask()
+
+    def ask(self):
+        """What is typed, once it says where to go; the rest is answered here.    Raises Quit."""
+        while True:
+            try:
+                typed = self.read(PROMPT)
+            except KeyboardInterrupt:
+                print("\nq quits.")
+                continue
+            except EOFError:
+                raise Quit from None
+            if typed in ("?", "h", "help"):
+                print(HELP)
+            elif typed == "l":
+                self.list_steps()
+            elif typed == "v":
+                print("\n".join(self.cells.variables()))
+            elif typed in ("", "b", "f", "r", "restart") or typed.split()[0] == "g":
+                return typed
+            elif typed in ("q", "quit", "exit", "quit()", "exit()"):
+                raise Quit
+            else:
+                text = typed[2:] if typed.startswith("v ") and "=" not in typed else typed
+                self.cells.evaluate(text.strip())
+
+    def list_steps(self):
+        for place, step in enumerate(self.lesson.steps):
+            if step.heading:
+                here = "->" if place <= self.step < self._next_heading(place) else "  "
+                print(f"{here} {terminal.tex_in(step.heading)}")
+
+    def _next_heading(self, place):
+        later = range(place + 1, len(self.lesson.steps))
+        return next((i for i in later if self.lesson.steps[i].heading), len(self.lesson.steps))
+
+    # ---- going -----------------------------------------------------------------------------------
+
+    def present(self):
+        """Go through the lesson until its end, or q.    ->  whether all that was run holds"""
+        try:
+            while self.step < len(self.lesson.steps):
+                self.go(self.show())
+        except Quit:
             print()
-        if typed in ("", "r"):
-            return typed
-        if typed == "q":
-            raise Quit
-        if typed in ("?", "h", "help"):
-            print(HELP)
-        elif typed == "v":
-            list_variables(namespace)
+        return all(result.right for result in self.cells.results.values())
+
+    def go(self, command):
+        """Do what was typed: run, unfold, or move to another screen."""
+        if command == "f":
+            self.unfolded ^= {self.step}
+        elif command == "restart":
+            self.cells.restart()
+            self.step, self.screen = 0, "text"
+        elif command == "r" and self.lesson.steps[self.step].code:
+            self.run_cell()
+        elif command == "b":
+            self.go_back()
+        elif command.startswith("g"):
+            self.go_to(command[1:].strip())
+        elif command == "":
+            self.go_on()
+
+    def go_on(self):
+        screens = self.screens()
+        after = screens[screens.index(self.screen) + 1 :]
+        if self.screen == "text" and self.predict and self.lesson.steps[self.step].question:
+            self.guesses[self.step] = self.read("your guess > ")
+        if not after:
+            self.enter_step(self.step + 1)
+        elif after[0] == "result" and self.step not in self.cells.results:
+            self.run_cell()
         else:
-            evaluate(re.sub(r"^v +(?!=)", "", typed), namespace)
+            self.screen = after[0]
+
+    def go_back(self):
+        screens = self.screens()
+        before = screens[: screens.index(self.screen)]
+        if before:
+            self.screen = before[-1]
+        elif self.step:
+            self.step -= 1
+            done = [s for s in self.screens() if s != "result" or self.step in self.cells.results]
+            self.screen = done[-1]
+
+    def go_to(self, number):
+        """To the step of that number, once everything before it has been run."""
+        try:
+            place = self.lesson.place(int(number) if number.isdecimal() else 0)
+        except LessonError as error:
+            print(f"{error}; l lists them, g 2 goes to the second")
+            return
+        self.cells.run_up_to(place)
+        self.enter_step(place)
+
+    def enter_step(self, number):
+        self.step = number
+        if number < len(self.lesson.steps):
+            self.screen = self.screens()[0]
+
+    def run_cell(self):
+        seconds = self.lesson.steps[self.step].seconds
+        if seconds:
+            print(f"running, about {seconds} s ...", flush=True)
+        self.cells.run(self.step)
+        terminal.drop_typed_keys()
+        self.screen = "result"
 
 
-def evaluate(text, namespace):
-    """Print the value of an expression, or run a statement; an error takes one line."""
-    try:
-        exec(compile(text, "<typed>", "single", dont_inherit=True), namespace)
-    except SystemExit:
-        raise Quit from None
-    except Exception as error:
-        print(one_line(error))
-
-
-def execute(step, lesson, namespace):
-    """Run a cell, its lines numbered as in the file.    ->  whether it ran to its end"""
-    printed = []
-    try:
-        code = compile("\n" * step.line + step.code, str(lesson.path), "exec", dont_inherit=True)
-        with sink(printed.append):
-            exec(code, namespace)
-    except SystemExit:
-        raise Quit from None
-    except Exception as error:
-        line = error.__traceback__.tb_next.tb_lineno if error.__traceback__.tb_next else "?"
-        print(f"\n{lesson.path.name}, line {line}: {one_line(error)}")
-    else:
-        said = summary(printed)
-        if said:
-            print(f"\n{said}")
-        return not said
-    return False
-
-
-def list_variables(namespace):
-    """What the lesson has named so far, without modules and functions."""
-    for name, value in namespace.items():
-        if not (name.startswith("_") or callable(value) or isinstance(value, ModuleType)):
-            size = getattr(value, "shape", None)
-            print(f"{name:<20} {type(value).__name__}{'' if size is None else f' {size}'}")
-
-
-def one_line(error):
-    return f"{type(error).__name__}: {error}".partition("\n")[0]
-
-
-# ---- what the terminal can show ------------------------------------------------------------------
-
-
-def ascii_only():
-    """Whether the output cannot take Greek letters."""
-    try:
-        "σ∑∫≤".encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def tex_in(sentence):
-    """The sentence with its $formulas$ translated."""
-    return re.sub(r"\$([^$]+)\$", lambda match: tex(match[1], ascii_only()), sentence)
-
-
-def colours():
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
-
-
-def bold_headings(text):
-    return re.sub(r"(?m)^(.+)(?=\n[=-]+$)", "\033[1m\\1\033[0m", text) if colours() else text
-
-
-def coloured(code):
-    """The code in colours, if the terminal has them and Pygments is there."""
-    if not colours():
-        return code
-    try:
-        from pygments import highlight
-        from pygments.formatters import TerminalFormatter
-        from pygments.lexers import PythonLexer
-    except ImportError:
-        return code
-    return highlight(code, PythonLexer(), TerminalFormatter()).rstrip("\n")
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m tinyvae.classroom.presenter.stepper")
-    arguments(parser)
-    sys.exit(run(parser.parse_args()))
+def step_through(lesson, start=None, predict=False):
+    """Present the lesson from this step on.    ->  exit status"""
+    with projected(lesson.number):
+        presenter = Presenter(lesson, predict)
+        if start is not None:
+            presenter.go_to(str(start))
+        return 0 if presenter.present() else 1
