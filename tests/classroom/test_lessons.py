@@ -12,7 +12,7 @@ import pytest
 
 from tinyvae.classroom.lesson import WIDTH
 from tinyvae.classroom.presenter.plain import markdown
-from tinyvae.classroom.presenter.stepper import find, steps
+from tinyvae.classroom.presenter.script import installed_lessons, read_steps
 from tools.expected import LESSONS, ROOT, difference, path_of, run
 
 # lesson -> mistake (of the museum, or of tools/plant.py) -> the claim that it turns red
@@ -159,15 +159,15 @@ def test_every_lesson_has_mistakes_to_see():
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_lesson_says_what_it_is(lesson):
-    found = find()[int(lesson[:2])]
+    found = installed_lessons()[int(lesson[:2])]
     assert re.fullmatch(rf"Lesson {found.number}: [A-Z].*[^.]", found.heading)
     assert found.summary.endswith(".") and len(found.summary) <= 95
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_lesson_asks_before_it_answers(lesson):
-    found = steps(LESSONS[lesson].read_text(encoding="utf-8"))
-    asked = sum("Predict first" in step.text for step in found)
+    found = read_steps(LESSONS[lesson].read_text(encoding="utf-8"))
+    asked = sum(bool(step.question) for step in found)
     assert asked >= 3
     assert "## Try it" in found[-1].text and not found[-1].code
 
@@ -184,7 +184,7 @@ def test_lesson_is_a_straight_line(lesson):
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_lesson_has_formulas_that_a_terminal_can_show(lesson):
-    for step in steps(LESSONS[lesson].read_text(encoding="utf-8")):
+    for step in read_steps(LESSONS[lesson].read_text(encoding="utf-8")):
         plain = markdown(step.text, width=80, ascii=True)
         assert not re.search(r"\\[a-zA-Z]|\$|\*\*|\{\}", plain), plain
         assert max(map(len, [*plain.splitlines(), ""])) <= 80, plain

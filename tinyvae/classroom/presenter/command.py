@@ -61,14 +61,15 @@ def _run(args):
     print(f"running {_shown(lesson.path)}", file=sys.stderr)
     if args.setting:
         return compare(lesson, args.setting)
-    with saved(args.figures, lesson.number) if args.figures else nullcontext():
-        if not args.step:
+    figures = saved(args.figures, lesson.number) if args.figures else None
+    if not args.step:
+        with figures or nullcontext():
             return play(lesson)
-        from tinyvae.classroom.presenter.stepper import step_through
+    from tinyvae.classroom.presenter.stepper import step_through
 
-        if args.start is not None:
-            lesson.place(args.start)
-        return step_through(lesson, args.start, args.predict)
+    if args.start is not None:
+        lesson.place(args.start)
+    return step_through(lesson, args.start, args.predict, figures)
 
 
 def _named_lesson(args):

@@ -182,9 +182,9 @@ class Presenter:
         self.screen = "result"
 
 
-def step_through(lesson, start=None, predict=False):
-    """Present the lesson from this step on.    ->  exit status"""
-    with projected(lesson.number):
+def step_through(lesson, start=None, predict=False, figures=None):
+    """Present the lesson from this step on; `figures` says where they go.    ->  exit status"""
+    with figures or projected(lesson.number):
         presenter = Presenter(lesson, predict)
         if start is not None:
             presenter.go_to(str(start))
