@@ -87,6 +87,11 @@ COMMANDS = {
         "draw samples, reconstructions, the latent plane and the learning curve",
         "tinyvae plot runs/digits-2d --out figures",
     ),
+    "explore": Command(
+        "a run as one page: move z, draw a digit, see the bound (opens in any browser)",
+        "tinyvae explore runs/digits-2d -o page.html\n"
+        "  tinyvae explore --gaussians -o gaussians.html",
+    ),
     "lesson": Command(
         "list the lessons, run one, change one, or present it step by step",
         "tinyvae lesson 3 --step\n  tinyvae lesson 3 --set DRAWS=1000\n  tinyvae lesson 3 --copy",
@@ -525,6 +530,52 @@ def _without_backend():
     finally:
         if asked is not None:
             os.environ["MPLBACKEND"] = asked
+
+
+def explore_arguments(parser):
+    """Declare what `tinyvae explore` takes."""
+    parser.add_argument("run", metavar="RUN", nargs="?",
+                        help="the folder of a run with two latent dimensions")  # fmt: skip
+    parser.add_argument("--gaussians", action="store_true",
+                        help="no run: two Gaussians to move, and a q to drag")  # fmt: skip
+    parser.add_argument("-o", "--out", metavar="PAGE",
+                        help="the .html file (RUN/explore.html, or gaussians.html)")  # fmt: skip
+
+
+def explore_run(args):
+    """`tinyvae explore`: write a page that computes by itself, and print its path.    -> status"""
+    if (args.run is None) != args.gaussians:
+        raise Refused("give either the folder of a run or --gaussians")
+    if args.out == "":
+        raise Refused("--out is empty; name a page, or leave it out")
+    out = Path(args.out or (Path(args.run, "explore.html") if args.run else "gaussians.html"))
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise Refused(f"{out} is no name for a page; end it in .html")
+    from tinyvae.web import export
+
+    page = export.gaussians() if args.gaussians else _page(args.run, export)
+    try:
+        checkpoint.write(out.parent, {out.name: page.encode()})  # whole or not at all
+    except CheckpointError as error:
+        reason = getattr(error.__cause__, "strerror", error)
+        raise Refused(f"{out} cannot be written ({reason}); choose another --out") from error
+    print(f"{out}: {len(page.encode()):,} bytes; open it in a browser")
+    return 0
+
+
+def _page(folder, export):
+    """The explorer's page of the run in that folder"""
+    run = checkpoint.load_run(folder)
+    settings = _settings(run, folder)
+    try:
+        return export.explorer(
+            run.model,
+            _dataset(run, folder),
+            Path(settings["dataset"]).stem,
+            binarize=settings["binarize"],
+        )
+    except export.PageError as error:
+        raise Refused(f"{folder} {error}") from None
 
 
 # --- what runs know -----------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Pages that compute by themselves: the explorer of a run, and two Gaussians to move."""
