@@ -303,14 +303,17 @@ function showBound() {
   $("says-recon").textContent = fixed(recon);
   $("says-kl").textContent = fixed(klQ);
   $("says-elbo").textContent = fixed(elbo);
-  setBar("bar-bound", [[recon, `recon ${fixed(recon, 1)}`], [klQ, `KL ${fixed(klQ, 1)}`]]);
   state.true = grid.ready ? posterior(MODEL, grid, state.x) : null;
   state.version = (state.version || 0) + 1;
   if (!state.true) return;
   const gap = Math.max(0, round(state.true.log_px - elbo)), log_px = elbo + gap;
   $("says-gap").textContent = fixed(gap);
   $("says-log-px").textContent = fixed(log_px);
-  setBar("bar-truth", [[-log_px, `\u2212log p(x) ${fixed(-log_px, 1)}`], [gap, `gap ${fixed(gap, 1)}`]]);
+  // Two bars of one length, cut on the left, so that a gap of one nat can be seen beside 170.
+  const start = Math.max(0, Math.floor(-elbo - 6 * Math.max(klQ, gap, 1)));
+  setBar("bar-bound", [[recon - start, `recon ${fixed(recon, 1)}`], [klQ, `KL ${fixed(klQ, 1)}`]]);
+  setBar("bar-truth", [[-log_px - start, `\u2212log p(x) ${fixed(-log_px, 1)}`], [gap, `gap ${fixed(gap, 1)}`]]);
+  $("bar-says").textContent = `\u2212ELBO, split in two ways. The bars start at ${start} nats.`;
 }
 
 function ink(pixel, value) { // on large pictures the pen is a cross of five pixels

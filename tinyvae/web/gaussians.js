@@ -303,7 +303,7 @@ $("hide-none").onclick = () => { Object.assign(both.q, APART.q); Object.assign(b
 // --- q over the posterior ------------------------------------------------------------------------
 
 const PRIOR = { mean: [0, 0], cov: identity(2) }, TRUTH = exactPosterior(LESSON, LESSON.x);
-const LOG_PX = logEvidence(LESSON, LESSON.x), SHOWN = 12; // nats that the bar holds
+const LOG_PX = logEvidence(LESSON, LESSON.x), SHOWN = 20; // nats that the bar holds
 const FIVE = {
   "far off": { mean: [2, -1], cov: [[0.5, -0.2], [-0.2, 0.3]] },
   "the prior": PRIOR,
@@ -311,8 +311,8 @@ const FIVE = {
   close: { mean: TRUTH.mean.map((m) => m + 0.2), cov: [[TRUTH.cov[0][0], 0], [0, TRUTH.cov[1][1]]] },
   "the posterior": TRUTH,
 };
-const guess = axesOf(FIVE["far off"]);
-let exact = FIVE["far off"]; // the very q of a button, until it is moved
+const guess = { m1: 0, m2: 0.9, s1: 0.8, s2: 0.5, angle: 60 };
+let exact = null; // the very q of a button, until it is moved
 const qNow = () => exact || gaussianOf(guess);
 
 function boundTerms(q) {
