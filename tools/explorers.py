@@ -3,7 +3,7 @@
 python -m tools.explorers               digits.html, gaussians.html
 python -m tools.explorers FOLDER        into that folder, and mnist5k.html (28 x 28) with them
 
-The networks are trained here in float64 from fixed seeds and rounded to the page's float32 (28 x 28:
+The networks are trained in float64 from fixed seeds and rounded to the page's float32 (28 x 28:
 float16), so that the same page comes out on every machine: rounding in the training is a billion
 times finer.  `tests/web/test_pages.py` makes the pages again and compares.
 """
