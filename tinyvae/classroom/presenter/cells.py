@@ -21,6 +21,9 @@ class Result:
 
     output: str
     right: bool
+    items: list = field(
+        default_factory=list
+    )  # what `lesson.sink` gave
 
 
 @dataclass
@@ -41,26 +44,20 @@ class Cells:
     def run(self, number):
         """Run the cell of this step.    ->  Result"""
         step, printed = self.lesson.steps[number], io.StringIO()
-        right = False
+        items, right = [], False
         try:
             name = str(self.lesson.path)
             code = compile("\n" * step.line + step.code, name, "exec", dont_inherit=True)
-            with contextlib.redirect_stdout(printed), progress(step.seconds):
-                right = self._execute(code)
+            with contextlib.redirect_stdout(printed), progress(step.seconds), sink(items.append):
+                exec(code, self.namespace)
+            right = not summary(items)
         except KeyboardInterrupt:
             print("\nStopped by Ctrl-C; r runs the cell again.", file=printed)
         except BaseException as error:
             line = line_of(error, self.lesson.path)
             print(f"\n{self.lesson.path.name}{line}: {one_line(error)}", file=printed)
-        self.results[number] = Result(printed.getvalue(), right)
+        self.results[number] = Result(printed.getvalue(), right, items)
         return self.results[number]
-
-    def _execute(self, code):
-        """Run compiled code in the lesson's namespace.    ->  whether every row holds"""
-        rows = []
-        with sink(rows.append):
-            exec(code, self.namespace)
-        return not summary(rows)
 
     def run_up_to(self, number):
         """Run what has not been run of the steps before this one, with a bar and without a word."""
