@@ -21,9 +21,7 @@ class Result:
 
     output: str
     right: bool
-    items: list = field(
-        default_factory=list
-    )  # what `lesson.sink` gave
+    items: list = field(default_factory=list)  # what `lesson.sink` gave
 
 
 @dataclass
