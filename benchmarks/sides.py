@@ -8,11 +8,8 @@ import itertools
 import json
 import sys
 import time
-from contextlib import ExitStack
 
 import numpy as np
-
-from benchmarks.pairs import THREADS
 
 CHECKED_STEPS = 5
 BATCHES = 64
@@ -37,29 +34,20 @@ def tensors(case):
     return vae, batches
 
 
-def step_tinyvae(case, processes=1):
+def step_tinyvae(case):
     """Forward, backward, Adam: what `fit` does for one batch."""
     from tinyvae.optim import Adam
-    from tinyvae.parallel import data_parallel
 
     vae, batches = tensors(case)
     batches = itertools.cycle(batches)
     adam = Adam(vae.params)
-    stack = ExitStack()  # until the end of this process
-    if processes > 1:
-        shared_out = data_parallel(vae, adam, processes, case["batch"], np.float32)
-        vae, adam = stack.enter_context(stack.enter_context(shared_out)())
 
-    def step(stack=stack):
+    def step():
         loss, _, _, grads = vae.loss_and_grads(*next(batches))
         adam.step(grads)
         return float(loss)
 
     return step
-
-
-def step_tinyvae_shared(case):
-    return step_tinyvae(case, THREADS)
 
 
 def step_products(case):
@@ -231,7 +219,6 @@ def likelihood_torch(case):
 
 SIDES = {
     "step tinyvae": step_tinyvae,
-    "step tinyvae shared": step_tinyvae_shared,
     "step products": step_products,
     "step torch": step_torch,
     "step torch fused": step_torch_fused,

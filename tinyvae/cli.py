@@ -42,7 +42,6 @@ DEFAULTS = {
     "binarize": True,
     "seed": 0,
     "save_every": 1,
-    "processes": 1,
 }
 OF_THE_MODEL = "autoencoder", "latent_dim", "hidden", "activation"
 MAY_CHANGE = "epochs", "save_every"  # when a run goes on
@@ -198,7 +197,6 @@ def train_arguments(parser):
         help="grey pixels go in as they are: the loss is then not -log p(x)")  # fmt: skip
     add("--seed", type=_whole(0, 2**63 - 1), metavar="N", help="of all random numbers")
     add("--save-every", type=_whole(1, 1_000_000), metavar="N", help="epochs from save to save")
-    add("--processes", type=_whole(1, 64), metavar="N", help="to share the work, one for a core")
     add("--out", metavar="DIR", help="the run's folder (runs/<dataset>-<latent dim>d)")
     add("--resume", action="store_true", help="go on with the run in that folder")
     add("--data", metavar="PATH", help="with --resume: where the run's data are now, if they moved")
@@ -223,12 +221,10 @@ def train_run(args):
     else:
         dataset = data.load(settings["dataset"])
         _check_size(settings, dataset)
-        _check_processes(settings, dataset)
     with checkpoint.lock(out, _note) as folder:
         if resume:
             run = _resumed(out, given)
             dataset = _dataset(run, out, moved_to)
-            _check_processes(_settings(run, out), dataset)
         else:
             run = _started(out, settings, dataset)
         return _train(out, folder, run, dataset)
@@ -306,7 +302,6 @@ def _train(out, folder, run, dataset):
                 optimizer=run.optimizer,
                 history=run.history,
                 report=saver,
-                processes=options["processes"],
             )
         except Stopped:
             saver.close()
@@ -321,9 +316,6 @@ def _train(out, folder, run, dataset):
             raise
         except CheckpointError as error:
             raise CheckpointError(f"{error}; go on with:\n  {again}") from None
-        except ChildProcessError as error:
-            saver.close()
-            raise Refused(f"{error}; go on with:\n  {again}") from None
         except BrokenPipeError:
             saver.save()
             raise
@@ -584,7 +576,7 @@ def _page(folder, export):
 def _settings(run, folder):
     """The options of `tinyvae train` that made the run"""
     model = run.model
-    run.options.setdefault("processes", 1)  # older runs know of no others
+    run.options.pop("processes", None)  # of versions 1.x, which shared the work without MPI
     settings = run.options | {
         "autoencoder": isinstance(model, Autoencoder),
         "latent_dim": model.latent_dim,
@@ -675,15 +667,6 @@ def _check_size(settings, dataset):
             f"this network has {size:,} parameters, and tinyvae takes up to {MOST_PARAMETERS:,}; "
             "choose a smaller --hidden or --latent-dim"
         )
-
-
-def _check_processes(settings, dataset):
-    processes, images = settings["processes"], min(settings["batch_size"], len(dataset.x_train))
-    if processes > 1 and (settings["autoencoder"] or os.name != "posix"):
-        who = "an autoencoder" if settings["autoencoder"] else "on this system a VAE"
-        raise Refused(f"{who} trains in one process; leave out --processes")
-    if processes > images:
-        raise Refused(f"--processes {processes} is more than the {images} images of a batch")
 
 
 # --- words in and out ---------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyvae.arrays import generator
+from tinyvae.contracts import check_generator
 from tinyvae.files import DataError, contents, read_idx, read_npz
 
 TRAIN_SIZE = {"digits": 1500, "mnist5k": 4000}
@@ -121,7 +121,7 @@ def binarize(x, rng):
     >>> binarize(np.array([0.0, 1.0]), np.random.default_rng(0))
     array([0., 1.])
     """
-    generator(rng)
+    check_generator(rng)
     x = np.asarray(x)
     if x.dtype.kind != "f" or not (x.min(initial=0) >= 0 and x.max(initial=1) <= 1):
         raise ValueError(f"x must hold floats in [0, 1] to be binarized, not {contents(x)}")

@@ -2,16 +2,29 @@
 
 from contextlib import contextmanager
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from tinyvae import bernoulli, gaussian
-from tinyvae.arrays import binary, generator, quietly, reals, same_rows, whole
+from tinyvae import fast, gaussian
+from tinyvae.contracts import check_binary, check_generator, check_integer, takes, takes_real
 from tinyvae.vae import VAE
 
-MUCH = 10_000_000  # logits: a tenth of a second
+MIN_LOGITS_FOR_THREADS = 10_000_000  # about 0.1 s of work; less does not pay
 
 
+class Estimate(NamedTuple):
+    """What importance weights say of log p(x), and of themselves; each (N,)"""
+
+    log_likelihood: np.ndarray
+    """nats, low on average"""
+    sample_size: np.ndarray
+    """effective, of 1 to S"""
+    pareto_k: np.ndarray
+    """shape of the weights' upper tail"""
+
+
+@takes_real(x="N {vae.data_dim}")
 def elbo(vae, x, rng, samples=1):
     """Estimates of E_q[log p(x|z)] - KL( q(z|x) || p(z) ), unbiased, one per row of x.
 
@@ -20,7 +33,7 @@ def elbo(vae, x, rng, samples=1):
     Raises ValueError for grey pixels, which have no likelihood, and for an autoencoder, which has
     no ELBO.
     """
-    x = _checked(vae, x, rng, samples)
+    _check_arguments(vae, x, rng, samples)
     total = np.empty(len(x))
     for rows in _chunks(len(x), 500):
         x_rows, draws = x[rows], []
@@ -32,87 +45,159 @@ def elbo(vae, x, rng, samples=1):
     return total
 
 
+@takes_real(x="N {vae.data_dim}")
 def log_likelihood(vae, x, rng, samples=5000):
     """The importance-weighted estimate of log p(x), one per row of x (N, D) in {0, 1}  ->  (N,)
 
         log 1/S sum_s  p(x|z_s) p(z_s) / q(z_s|x),    z_s ~ q(z|x)
 
-    Its expectation is a lower bound on log p(x) that rises with S; at S = 1 it is the ELBO.
-    Runs in as many threads as BLAS has, with the same draws and the same numbers as in one.
+    Its expectation is a lower bound on log p(x) that rises with S; at S = 1 it is the ELBO.  How
+    far below it is, no error bar says: `estimate` has what the weights say of themselves.
     Source: Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", 2016.
 
     Raises ValueError as `elbo` does.
     """
-    x = _checked(vae, x, rng, samples)
-    estimates = np.empty(len(x))
-    much = len(x) * samples * vae.data_dim >= MUCH
-    with side_by_side(len(x) if much else 1) as (run, threads):
+    return estimate(vae, x, rng, samples).log_likelihood
+
+
+@takes_real(x="N {vae.data_dim}")
+def estimate(vae, x, rng, samples=5000):
+    """`log_likelihood` with `effective_sample_size` and `pareto_k` of its weights  ->  Estimate
+
+    Where pareto_k is above `pareto_k_limit(samples)`, a few weights carry the sum, and the estimate
+    is likely to be far below log p(x).
+    Runs in as many threads as BLAS has, with the same draws and the same numbers as in one.
+
+    Raises ValueError as `elbo` does.
+    """
+    _check_arguments(vae, x, rng, samples)
+    rows_of_results = np.empty((len(x), len(Estimate._fields)))
+    large = len(x) * samples * vae.data_dim >= MIN_LOGITS_FOR_THREADS
+    with one_thread_each(len(x) if large else 1) as (run, threads):
         for rows in _chunks(len(x), threads):
             noise = [
                 rng.standard_normal((samples, 1, vae.latent_dim), _dtype(vae)) for _ in x[rows]
             ]
-            estimates[rows] = list(run(partial(_log_mean_weight, vae), x[rows], noise))
-    return estimates
+            rows_of_results[rows] = list(run(partial(_estimate_one, vae), x[rows], noise))
+    return Estimate(*rows_of_results.T)
+
+
+@takes_real(log_w="... S>0")
+def effective_sample_size(log_w):
+    """(sum w)^2 / sum w^2 of importance weights w: how many equal weights are worth the same.
+
+    log_w (..., S), up to a constant  ->  (...), from 1, where one weight carries all, to S.  NaN
+    where all weights are 0.
+    Source: Kong, "A note on importance sampling using standardized weights", 1992.
+
+    >>> print(effective_sample_size(np.log([1.0, 1.0, 2.0])))  # 16 / 6
+    2.6666666666666665
+    """
+    w = np.exp(log_w - log_w.max(axis=-1, keepdims=True))
+    return w.sum(axis=-1) ** 2 / (w * w).sum(axis=-1)
+
+
+@takes_real(log_w="S>0")
+def pareto_k(log_w):
+    """k-hat, the shape of the generalised Pareto that fits the largest importance weights.
+
+    The weights have finite variance where k < 1/2, a finite mean where k < 1.  The tail is the
+    min(S / 5, 3 sqrt(S)) largest weights; its fit is that of Zhang and Stephens, drawn a little
+    towards 1/2.  Fewer than 25 weights say nothing: inf.
+
+    log_w (S,), up to a constant  ->  ()
+    Source: Vehtari, Simpson, Gelman, Yao and Gabry, "Pareto smoothed importance sampling", 2024.
+    """
+    tail = int(min(len(log_w) // 5, np.ceil(3 * np.sqrt(len(log_w)))))
+    ordered = np.sort(log_w.astype(np.float64))
+    w = np.exp(ordered[-tail - 1 :] - ordered[-1]) if tail >= 5 else np.zeros(1)
+    above = w[1:] - w[0]  # the threshold is the largest weight outside the tail
+    if tail < 5 or not above[-1] > 0:  # no tail, or the largest weights are equal
+        return np.inf if tail < 5 or np.isnan(above).any() else -np.inf
+    candidates = 30 + int(np.sqrt(tail))
+    j = np.arange(1, candidates + 1)
+    quartile = above[int(tail / 4 + 0.5) - 1]
+    theta = 1 / above[-1] + (1 - np.sqrt(candidates / (j - 0.5))) / (3 * max(quartile, 1e-300))
+    k = np.log1p(-theta[:, None] * above).mean(axis=1)
+    log_profile = tail * (np.log(-theta / k) - k - 1)
+    share = np.exp(log_profile - np.nanmax(log_profile))
+    mean_theta = np.nansum(theta * share) / np.nansum(share)
+    k_hat = np.log1p(-mean_theta * above).mean()
+    return (tail * k_hat + 10 * 0.5) / (tail + 10)
+
+
+def pareto_k_limit(samples):
+    """The k-hat up to which that many importance weights can be trusted: min(1 - 1/log10 S, 0.7)
+
+    Source: as `pareto_k`.
+
+    >>> print(pareto_k_limit(5000), round(pareto_k_limit(100), 3))
+    0.7 0.5
+    """
+    check_integer(2, samples=samples)
+    return min(1 - 1 / np.log10(samples), 0.7)
 
 
 @contextmanager
-def side_by_side(images):
+def one_thread_each(images):
     """`map` in as many threads as BLAS has, and their number; each has a BLAS of one thread.
 
     BLAS's own threads share a matrix product, and stand still while NumPy passes over the logits.
     With an image for each there is always work for all: for 784-400-20 and 5,000 samples two
     threads took 0.87 of the time.  With fewer images than threads some would stand still: then it
-    is `map`, and 1.  So it should be for some hundredths of a second of work: as long as BLAS's
-    threads are awake they keep a core busy, waiting for more products.
+    is `map`, and 1; and so it is where no thread can be started, as in WebAssembly.
     """
     if images == 1:
         yield map, 1
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    from tinyvae.blas import libraries
+    from tinyvae import blas
 
-    blas = libraries()
-    threads = max((library.num_threads for library in blas.lib_controllers), default=1)
+    libraries = blas.libraries()
+    counts = [library.num_threads for library in libraries.lib_controllers] if libraries else []
+    threads = max(counts, default=1)
     if not 1 < threads <= images:
         yield map, 1
         return
-    with blas.limit(limits=1), ThreadPoolExecutor(threads) as pool:
+    with libraries.limit(limits=1), ThreadPoolExecutor(threads) as pool:
         yield pool.map, threads
 
 
-@quietly
-def _log_mean_weight(vae, x, eps):
-    """log 1/S sum_s p(x|z_s) p(z_s) / q(z_s|x) of one x (D,), with eps (S, 1, Z)  ->  ()"""
+@takes()
+def _estimate_one(vae, x, eps):
+    """The fields of an Estimate for one x (D,), with eps (S, 1, Z)"""
     q = vae.encode(x[None])
     chunks = _chunks(len(eps), 250)  # of logits that stay in cache, without page faults
     log_w = np.concatenate([log_weights(vae, x, *q, eps[rows]) for rows in chunks])
-    return np.logaddexp.reduce(log_w) - np.log(len(eps))
+    log_mean = np.logaddexp.reduce(log_w) - np.log(len(eps))
+    return log_mean, effective_sample_size(log_w), pareto_k(log_w)
 
 
+@takes_real(x="{vae.data_dim}", mu="1 Z", logvar="1 Z", eps="S 1 Z")
 def log_weights(vae, x, mu, logvar, eps):
     """log p(x|z) + log p(z) - log q(z|x) at z = mu + exp(logvar / 2) eps, of one x (D,)
 
-    mu, logvar (1, Z), eps (S, 1, Z)  ->  (S,).  z is float64, and rounded for the decoder alone:
-    z - mu of a narrow q is no float32.
+    mu, logvar (1, Z), eps (S, 1, Z)  ->  (S,).  z - mu comes from eps: of a narrow q the difference
+    has lost its digits.  z is float64, and rounded for the decoder alone.
     """
-    mu, logvar = mu.astype(np.float64), logvar.astype(np.float64)
-    z = gaussian.reparameterize(mu, logvar, eps)[:, 0]
-    recon, _ = bernoulli.nll_and_slope(vae.decode(z.astype(eps.dtype)), x)
-    log_p_z = gaussian.log_density_diagonal(z, np.zeros_like(mu), np.zeros_like(mu))
-    return log_p_z - gaussian.log_density_diagonal(z, mu, logvar) - recon
+    mu, logvar, wide = (a.astype(np.float64) for a in (mu, logvar, eps))
+    zero = np.zeros_like(mu)
+    z = gaussian.reparameterize(mu, logvar, wide)[:, 0]
+    z_minus_mu = gaussian.reparameterize(zero, logvar, wide)[:, 0]
+    recon, _ = fast.nll_and_slope(vae.decode(z.astype(eps.dtype)), x)
+    log_p_z = gaussian.log_density_diagonal(z, zero, zero)
+    log_q_z = gaussian.log_density_diagonal(z_minus_mu, zero, logvar)
+    return log_p_z - log_q_z - recon
 
 
-def _checked(vae, x, rng, samples):
-    """x as an array;  ValueError, if the arguments are not those of an estimate."""
+def _check_arguments(vae, x, rng, samples):
+    """Raise ValueError if the arguments are not those of an estimate."""
     if not isinstance(vae, VAE):
         raise ValueError(f"only a VAE has an ELBO and log p(x), not {type(vae).__name__}")
-    whole(1, samples=samples)
-    generator(rng)
-    (x,) = reals(x=x)
-    same_rows(x=x)
-    binary(x=x)
-    return x
+    check_integer(1, samples=samples)
+    check_generator(rng)
+    check_binary(x=x)
 
 
 def _dtype(vae):

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from tinyvae.arrays import floats, generator, quietly, whole
-from tinyvae.layers import ACTIVATIONS, linear, linear_backward, sigmoid
+from tinyvae.contracts import check_generator, check_integer, takes
+from tinyvae.layers import ACTIVATIONS, linear, linear_backward, sigmoid, weights_backward
 
 
 class EncoderDecoder:
@@ -32,10 +32,12 @@ class EncoderDecoder:
         mirrors; activation "tanh" or "relu"; dtype float32 or float64.    Raises ValueError for
         anything else.
         """
-        generator(rng)
+        check_generator(rng)
         hidden_dims = tuple(np.atleast_1d(hidden_dims).tolist())
         hidden = {f"hidden_dims[{i}]": n for i, n in enumerate(hidden_dims)}
-        whole(1, data_dim=data_dim, latent_dim=latent_dim, **(hidden or {"hidden_dims": ()}))
+        check_integer(
+            1, data_dim=data_dim, latent_dim=latent_dim, **(hidden or {"hidden_dims": ()})
+        )
         if activation not in tuple(ACTIVATIONS):
             known = " or ".join(ACTIVATIONS)
             raise ValueError(f"activation must be {known}, not {activation!r}")
@@ -59,17 +61,18 @@ class EncoderDecoder:
             "logits": (back[-1], self.data_dim),
         }
 
-    @quietly  # OpenBLAS's kernels for float32 may set the flag "invalid" on numbers that are fine
+    @takes(x="... I")
     def linear(self, name, x):
         """The linear map of this name.    x (B, I)  ->  y (B, O)"""
         return linear(x, self.params[f"{name}.W"], self.params[f"{name}.b"])
 
-    def linear_backward(self, name, dy, x, wrt_x=True):
-        """dy (B, O)  ->  dx (B, I) or None, and the gradients of the map's W and b"""
-        W = self.params[f"{name}.W"] if wrt_x else None
-        dx, dW, db = linear_backward(dy, x, W)
+    @takes(dy="B O", x="B I")
+    def linear_backward(self, name, dy, x):
+        """dy (B, O)  ->  dx (B, I), and the gradients of the map's W and b"""
+        dx, dW, db = linear_backward(dy, x, self.params[f"{name}.W"])
         return dx, {f"{name}.W": dW, f"{name}.b": db}
 
+    @takes(x="... I")
     def layers(self, names, x):
         """Hidden layers one after another: h = activation(h W + b) for each name.
 
@@ -81,42 +84,40 @@ class EncoderDecoder:
             hs.append(forward(self.linear(name, hs[-1])))
         return hs
 
-    def layers_backward(self, names, dh, hs, wrt_x=True):
-        """dh, of the last output  ->  dx (B, I), and the gradients of the layers
-
-        Without ``wrt_x``, dx is None: a network in training does not ask for it, and it costs as
-        much as any other product.
-        """
+    @takes(dh="B H")
+    def layers_backward(self, names, dh, hs):
+        """dh, of the last output  ->  dx (B, I), and the gradients of the layers"""
         _, backward = ACTIVATIONS[self.activation]
         grads = {}
         for name, x, y in zip(reversed(names), reversed(hs[:-1]), reversed(hs[1:]), strict=True):
             # forward:  y = activation(x @ W + b)
             da = backward(dh, y)
-            dh, of_layer = self.linear_backward(name, da, x, wrt_x or x is not hs[0])
+            dh, of_layer = self.linear_backward(name, da, x)
             grads |= of_layer
         return dh, grads
 
-    def encoder_layers(self, x):
-        """[x, h_1, ..., h_L] for x (B, D), B >= 1.    Raises ValueError for another shape."""
-        (x,) = floats(x=x)
-        if x.ndim != 2 or x.shape[1] != self.data_dim or len(x) == 0:
-            raise ValueError(f"x has shape {x.shape}; the model wants (B, {self.data_dim})")
-        return self.layers(self.encoder, x)
+    @takes(dh="B H")
+    def encoder_backward(self, dh, hs):
+        """dh, of the encoder's last output  ->  da (B, H) of its first layer, and the gradients
 
-    def decoder_layers(self, z):
-        """[z, g_1, ..., g_L] for z (..., Z).    Raises ValueError for another width."""
-        (z,) = floats(z=z)
-        if z.shape[-1:] != (self.latent_dim,):
-            raise ValueError(f"z has shape {z.shape}; the model wants (..., {self.latent_dim})")
-        return self.layers(self.decoder, z)
+        It stops above x: data is not trained, and dx = da @ W.T costs as much as any other product.
+        """
+        first, *above = self.encoder
+        dh, grads = self.layers_backward(above, dh, hs[1:])
+        # forward:  h_1 = activation(a),  a = x @ W + b
+        da = ACTIVATIONS[self.activation][1](dh, hs[1])
+        dW, db = weights_backward(da, hs[0])
+        return da, grads | {f"{first}.W": dW, f"{first}.b": db}
 
+    @takes(z="... {self.latent_dim}")
     def decode(self, z):
         """z (..., Z)  ->  logits (..., D) of p(x|z) = Bernoulli(sigmoid(logits))"""
-        return self.linear("logits", self.decoder_layers(z)[-1])
+        return self.linear("logits", self.layers(self.decoder, z)[-1])
 
+    @takes()
     def generate(self, n, rng):
         """x_hat (n, D), the pixel means sigmoid(logits), for n draws z ~ p(z) = N(0, I)"""
-        whole(0, n=n)
-        generator(rng)
+        check_integer(0, n=n)
+        check_generator(rng)
         dtype = self.params["logits.W"].dtype
         return sigmoid(self.decode(rng.standard_normal((n, self.latent_dim)).astype(dtype)))

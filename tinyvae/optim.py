@@ -4,23 +4,24 @@ import math
 
 import numpy as np
 
-from tinyvae.arrays import exactly, number
+from tinyvae.contracts import check_number, check_shape, takes
 
 
 class SGD:
     """Stochastic gradient descent:  p <- p - learning_rate * dp"""
 
     def __init__(self, params, learning_rate=1e-2):
-        number(0, learning_rate=learning_rate)
+        check_number(0, learning_rate=learning_rate)
         self.params, self.learning_rate = params, learning_rate
         self.moments = {}
         self.t = 0
 
+    @takes()
     def step(self, grads):
         """One step downhill.    grads: dict with the keys of ``params``"""
         self.t += 1
         for name, p in self.params.items():
-            exactly(p.shape, **{f"the gradient of {name}": grads[name]})
+            check_shape(p.shape, **{f"the gradient of {name}": grads[name]})
             p -= self.learning_rate * grads[name]
 
 
@@ -37,17 +38,20 @@ class Adam:
     """
 
     def __init__(self, params, learning_rate=1e-3, beta1=0.9, beta2=0.999, tiny=1e-8):
-        number(0, learning_rate=learning_rate)
-        number(0, below=1, beta1=beta1, beta2=beta2)
-        number(1e-30, tiny=tiny)  # float32 has it, too
+        check_number(0, learning_rate=learning_rate)
+        check_number(0, below=1, beta1=beta1, beta2=beta2)
+        largest = max((p.size for p in params.values()), default=0)
+        dtype = np.result_type(np.float32, *params.values())
+        # The square of a gradient that is small beside tiny may underflow: the step is right still.
+        check_number(max(1e-30, float(np.sqrt(np.finfo(dtype).tiny))), tiny=tiny)
         self.params, self.learning_rate = params, learning_rate
         self.beta1, self.beta2, self.tiny = beta1, beta2, tiny
         zeros = {name: np.zeros_like(p) for name, p in params.items()}
         self.moments = {"m": zeros, "v": {name: z.copy() for name, z in zeros.items()}}
         self.t = 0
-        largest = max((p.size for p in params.values()), default=0)
-        self._buffers = np.empty((2, largest), np.result_type(np.float32, *params.values()))
+        self._buffers = np.empty((2, largest), dtype)
 
+    @takes()
     def step(self, grads):
         """One step.    grads: dict with the keys of ``params``
 
@@ -60,7 +64,7 @@ class Adam:
         sqrt_v_scale = math.sqrt((1 - self.beta2) / (1 - self.beta2**self.t))
         rate, tiny = self.learning_rate * m_scale / sqrt_v_scale, self.tiny / sqrt_v_scale
         for name, p in self.params.items():
-            exactly(p.shape, **{f"the gradient of {name}": grads[name]})
+            check_shape(p.shape, **{f"the gradient of {name}": grads[name]})
             m, v = self.moments["m"][name], self.moments["v"][name]
             a, b = (buffer[: p.size].reshape(p.shape) for buffer in self._buffers)
             m *= self.beta1

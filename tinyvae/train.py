@@ -1,12 +1,18 @@
 """Training: minibatches, fresh noise, an optimiser, a history in nats."""
 
 import sys
-from contextlib import nullcontext
 
 import numpy as np
 
 from tinyvae import data
-from tinyvae.arrays import exactly, generator, images, number, whole, within
+from tinyvae.contracts import (
+    check_generator,
+    check_images,
+    check_integer,
+    check_number,
+    check_range,
+    check_shape,
+)
 from tinyvae.optim import Adam
 
 ADVICE = "try a smaller learning rate, and look at the data"
@@ -30,10 +36,11 @@ def fit(
     beta=1.0,
     optimizer=None,
     history=None,
-    processes=1,
 ):
     """Minimise loss = mean(recon + beta * kl) over x by Adam; return the history.
 
+    ``model`` is whatever has `loss_and_grads`, `loss`, ``params`` and ``latent_dim``; ``optimizer``
+    is whatever has `step` and ``t``.
     x (N, D) in [0, 1], float32 or float64.  Every epoch shuffles x, draws its black and white
     pixels afresh (unless ``binarize`` is False: then grey pixels go in as they are, and recon is
     not -log p(x|z)), and draws one eps per image.  All randomness comes from ``rng``.
@@ -43,60 +50,52 @@ def fit(
     ``report`` is called with each of them; by default it is printed, `silent` keeps quiet.
 
     To go on with a run, pass its ``optimizer`` and its ``history``: training goes on after the last
-    epoch in there.  With ``processes`` steps are shared out (`parallel`, which says for what and
-    how), and what comes out differs by rounding.
+    epoch in there.
 
     Raises TrainingError before the step that a loss or gradient which is not finite would spoil,
     ValueError for arguments out of range.
     """
-    whole(0, epochs=epochs)
-    whole(1, batch_size=batch_size, processes=processes)
-    number(0, beta=beta)
-    generator(rng)
-    images(x=x)
-    if x_test is not None:
-        images(x_test=x_test)
-        exactly((len(x_test), x.shape[1]), x_test=x_test)
+    _check_arguments(epochs, batch_size, beta, rng, x, x_test)
     optimizer = optimizer or Adam(model.params, learning_rate)
     history = [] if history is None else history
     report = report or printer(epochs, start=len(history))
-    with _shared_out(model, optimizer, processes, min(batch_size, len(x)), x) as at_work:
-        for epoch in range(len(history) + 1, epochs + 1):
-            with at_work() as (trained, stepping):
-                recon, kl = _train_epoch(trained, x, stepping, batch_size, rng, binarize, beta)
-            row = {"epoch": epoch, "recon": recon, "kl": kl, "elbo": -(recon + kl)}
-            if x_test is not None:
-                recon, kl = mean_loss(model, x_test, rng, binarize)
-                if not np.isfinite(recon + kl):
-                    raise TrainingError(f"epoch {epoch}: test recon is {recon}, kl {kl}; {ADVICE}")
-                row |= {"test_recon": recon, "test_kl": kl, "test_elbo": -(recon + kl)}
-            history.append(row)
-            report(row)
+    for epoch in range(len(history) + 1, epochs + 1):
+        total = np.zeros(2)
+        order = rng.permutation(len(x))
+        for start in range(0, len(x), batch_size):
+            rows = order[start : start + batch_size]
+            x_batch, eps = _draw(model, x[rows], rng, binarize)
+            loss, recon, kl, grads = model.loss_and_grads(x_batch, eps, beta)
+            _check_step(optimizer.t + 1, rows, loss, recon, kl, grads)
+            optimizer.step(grads)
+            total += recon.sum(dtype=np.float64), kl.sum(dtype=np.float64)
+        recon, kl = (total / len(x)).tolist()
+        row = {"epoch": epoch, "recon": recon, "kl": kl, "elbo": -(recon + kl)}
+        if x_test is not None:
+            row |= _test(model, x_test, rng, binarize, epoch)
+        history.append(row)
+        report(row)
     return history
 
 
-def _shared_out(model, optimizer, processes, batch_size, x):
-    """`parallel.data_parallel`, which is not imported for one process: there is nothing to share"""
-    if processes == 1:
-        return nullcontext(lambda: nullcontext((model, optimizer)))
-    from tinyvae.parallel import data_parallel
+def _check_arguments(epochs, batch_size, beta, rng, x, x_test):
+    """Raise ValueError, naming the argument, for what `fit` cannot take."""
+    check_integer(0, epochs=epochs)
+    check_integer(1, batch_size=batch_size)
+    check_number(0, beta=beta)
+    check_generator(rng)
+    check_images(x=x)
+    if x_test is not None:
+        check_images(x_test=x_test)
+        check_shape((len(x_test), x.shape[1]), x_test=x_test)
 
-    return data_parallel(model, optimizer, processes, batch_size, x.dtype)
 
-
-def _train_epoch(model, x, optimizer, batch_size, rng, binarize, beta):
-    """One pass over x in random order  ->  the mean recon and kl that it saw"""
-    total = np.zeros(2)
-    order = rng.permutation(len(x))
-    for start in range(0, len(x), batch_size):
-        rows = order[start : start + batch_size]
-        x_batch, eps = _draw(model, x[rows], rng, binarize)
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found by name
-            loss, recon, kl, grads = model.loss_and_grads(x_batch, eps, beta)
-            _check_finite(optimizer.t + 1, rows, loss, recon, kl, grads)
-            optimizer.step(grads)
-        total += recon.sum(dtype=np.float64), kl.sum(dtype=np.float64)
-    return (total / len(x)).tolist()
+def _test(model, x_test, rng, binarize, epoch):
+    """What a row of the history says of the test images"""
+    recon, kl = mean_loss(model, x_test, rng, binarize)
+    if not np.isfinite(recon + kl):
+        raise TrainingError(f"epoch {epoch}: test recon is {recon}, kl {kl}; {ADVICE}")
+    return {"test_recon": recon, "test_kl": kl, "test_elbo": -(recon + kl)}
 
 
 def mean_loss(model, x, rng, binarize=True, batch_size=1000):
@@ -104,8 +103,7 @@ def mean_loss(model, x, rng, binarize=True, batch_size=1000):
     total = np.zeros(2)
     for start in range(0, len(x), batch_size):
         x_batch, eps = _draw(model, x[start : start + batch_size], rng, binarize)
-        with np.errstate(over="ignore", invalid="ignore"):
-            recon, kl = model.loss(x_batch, eps)
+        recon, kl = model.loss(x_batch, eps)
         total += recon.sum(dtype=np.float64), kl.sum(dtype=np.float64)
     return (total / len(x)).tolist()
 
@@ -115,30 +113,29 @@ def _draw(model, x, rng, binarize):
     if binarize:
         x = data.binarize(x, rng)
     else:
-        within(0, 1, x=x)
+        check_range(0, 1, x=x)
     return x, rng.standard_normal((len(x), model.latent_dim), dtype=x.dtype)
 
 
-def _check_finite(step, rows, loss, recon, kl, grads):
-    """Raise TrainingError, naming step, term, image and tensor, unless everything is finite."""
+def _check_step(step, rows, loss, recon, kl, grads):
+    """Raise TrainingError, naming step, term, image and gradient, unless everything is finite."""
     # A sum of squares takes one quick pass; Adam keeps up to 1 / (1 - beta2) = 1000 of them.
-    tensors = [
-        name
-        for name, dp in grads.items()
-        if not 1000 * float(np.vdot(dp, dp)) < np.finfo(dp.dtype).max
-    ]
-    if np.isfinite(loss) and not tensors:
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = {name: float(np.vdot(dp, dp)) for name, dp in grads.items()}
+    most = {name: float(np.finfo(dp.dtype).max) / 1000 for name, dp in grads.items()}
+    spoilt = [name for name in grads if not squares[name] < most[name]]
+    if np.isfinite(loss) and not spoilt:
         return
     bad = {"recon": ~np.isfinite(recon), "kl": ~np.isfinite(kl)}
-    said = [f"{term} in {n.sum()} of {len(n)} images" for term, n in bad.items() if n.any()]
-    said += [f"the gradient of {tensors[0]}"] if tensors else []
-    first = [f" (x[{row}] first)" for row in rows[bad["recon"] | bad["kl"]][:1]]
-    what = " and ".join(said or ["the loss"]) + " not finite" + "".join(first)
+    parts = [f"{term} in {n.sum()} of {len(n)} images" for term, n in bad.items() if n.any()]
+    parts += [f"the gradient of {name}" for name in spoilt[:1]]
+    where = [f" (x[{row}] first)" for row in rows[bad["recon"] | bad["kl"]][:1]]
+    what = " and ".join(parts or ["the loss"]) + " not finite" + "".join(where)
     raise TrainingError(f"step {step}: {what}; {ADVICE}")
 
 
 def silent(row):
-    """A report that says nothing."""
+    """A report that prints nothing."""
 
 
 def printer(epochs, out=None, start=0):
@@ -170,6 +167,6 @@ def printer(epochs, out=None, start=0):
 
 def line(row):
     """One epoch of a history in one line, in nats."""
-    said = f"epoch {row['epoch']:4d}   recon {row['recon']:8.3f}   kl {row['kl']:7.3f}"
-    said += f"   elbo {row['elbo']:9.3f}"
-    return said + (f"   test elbo {row['test_elbo']:9.3f}" if "test_elbo" in row else "")
+    text = f"epoch {row['epoch']:4d}   recon {row['recon']:8.3f}   kl {row['kl']:7.3f}"
+    text += f"   elbo {row['elbo']:9.3f}"
+    return text + (f"   test elbo {row['test_elbo']:9.3f}" if "test_elbo" in row else "")

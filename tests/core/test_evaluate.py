@@ -114,7 +114,7 @@ def numbers_of_threads(blas):
 
 @pytest.mark.parametrize("images", [2, 5])
 def test_threads_of_blas_weigh_an_image_each_and_find_the_same(blas, images, monkeypatch):
-    monkeypatch.setattr(evaluate, "MUCH", images * 2000 * 6)
+    monkeypatch.setattr(evaluate, "MIN_LOGITS_FOR_THREADS", images * 2000 * 6)
     vae, x = small_vae()
     seen, decode = [], vae.decode
     vae.decode = lambda z: (
@@ -141,7 +141,7 @@ LITTLE_WORK, ONE_IMAGE, MORE_THREADS = (5, 5 * 2000 * 6 + 1, 2), (1, 1, 2), (2, 
 
 @pytest.mark.parametrize("images, much, threads", [LITTLE_WORK, ONE_IMAGE, MORE_THREADS])
 def test_where_it_does_not_pay_no_thread_is_started(blas, monkeypatch, images, much, threads):
-    monkeypatch.setattr(evaluate, "MUCH", much)
+    monkeypatch.setattr(evaluate, "MIN_LOGITS_FOR_THREADS", much)
     vae, x = small_vae()
     seen, decode = set(), vae.decode
     vae.decode = lambda z: seen.add(threading.get_ident()) or decode(z)
@@ -151,7 +151,7 @@ def test_where_it_does_not_pay_no_thread_is_started(blas, monkeypatch, images, m
 
 
 def test_an_error_in_a_thread_is_raised_and_the_threads_of_blas_come_back(blas, monkeypatch):
-    monkeypatch.setattr(evaluate, "MUCH", 1)
+    monkeypatch.setattr(evaluate, "MIN_LOGITS_FOR_THREADS", 1)
     vae, x = small_vae()
 
     def decode(z):
@@ -166,7 +166,7 @@ def test_an_error_in_a_thread_is_raised_and_the_threads_of_blas_come_back(blas, 
 
 
 def test_overflow_in_a_thread_gives_no_warning(blas, monkeypatch):
-    monkeypatch.setattr(evaluate, "MUCH", 1)
+    monkeypatch.setattr(evaluate, "MIN_LOGITS_FOR_THREADS", 1)
     vae, x = small_vae()
     vae.params["logvar.b"] += 2000.0
     with blas.limit(limits=2):

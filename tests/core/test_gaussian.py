@@ -151,10 +151,10 @@ def test_kl_follows_float32():
 
 GOOD = (np.zeros(2), np.eye(2), np.zeros(2), np.eye(2))
 BAD = [
-    (1, np.eye(3), r"cov_q \(3, 3\) must be k x k for mean_q \(2,\)"),
-    (3, np.ones((2, 3)), r"cov_p \(2, 3\)"),
-    (3, np.ones(2), r"cov_p \(2,\)"),
-    (0, 1.0, r"mean_q \(\)"),
+    (1, np.eye(3), r"cov_q has shape \(3, 3\); it must be \(..., 2, 2\) with mean_q \(2,\)"),
+    (3, np.ones((2, 3)), r"cov_p has shape \(2, 3\)"),
+    (3, np.ones(2), r"cov_p has shape \(2,\)"),
+    (0, 1.0, r"mean_q has shape \(\); it must be \(..., k\), k >= 1"),
     (3, np.array([[1.0, 0.5], [0.5 + 1e-9, 1.0]]), "cov_p is not symmetric"),
     (1, np.array([[1.0, 2.0], [2.0, 1.0]]), "cov_q is not positive definite"),
     (3, np.zeros((2, 2)), "cov_p is not positive definite"),
@@ -174,9 +174,9 @@ def test_kl_refuses_what_is_not_a_gaussian(place, value, message):
 
 
 def test_kl_refuses_different_dimensions():
-    with pytest.raises(ValueError, match=r"mean_q \(2,\), mean_p \(3,\)"):
+    with pytest.raises(ValueError, match=r"mean_p has shape \(3,\); .* mean_q \(2,\)"):
         gaussian.kl(np.zeros(2), np.eye(2), np.zeros(3), np.eye(3))
-    with pytest.raises(ValueError, match="leading axes"):
+    with pytest.raises(ValueError, match=r"mean_p has shape \(3, 2\)"):
         gaussian.kl(np.zeros((2, 2)), np.eye(2), np.zeros((3, 2)), np.eye(2))
 
 
@@ -274,13 +274,13 @@ def test_kl_diagonal_agrees_with_the_full_form():
 
 
 def test_silent_broadcasting_is_refused():
-    with pytest.raises(ValueError, match=r"mu \(4, 2\), logvar \(4, 1\)"):
+    with pytest.raises(ValueError, match=r"logvar has shape \(4, 1\).* mu \(4, 2\)"):
         gaussian.kl_to_standard_normal(np.zeros((4, 2)), np.zeros((4, 1)))
     with pytest.raises(ValueError, match=r"eps has shape \(2,\).*\(4, 2\)"):
         gaussian.reparameterize(np.zeros((4, 2)), np.zeros((4, 2)), np.zeros(2))
     with pytest.raises(ValueError, match=r"eps has shape \(1, 2\).*\(4, 2\)"):
         gaussian.reparameterize(np.zeros((4, 2)), np.zeros((4, 2)), np.zeros((1, 2)))
-    with pytest.raises(ValueError, match="at least one axis"):
+    with pytest.raises(ValueError, match=r"mu has shape \(\)"):
         gaussian.kl_to_standard_normal(0.0, 0.0)
 
 

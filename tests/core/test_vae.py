@@ -250,7 +250,7 @@ def test_impossible_architectures_are_refused(change):
 def test_wrong_shapes_are_refused():
     vae = VAE.create(4, (3,), 2, rng=np.random.default_rng(0))
     x = np.zeros((5, 4))
-    with pytest.raises(ValueError, match=r"x has shape \(5, 3\); the model wants \(B, 4\)"):
+    with pytest.raises(ValueError, match=r"x has shape \(5, 3\); it must be \(B, 4\)"):
         vae.encode(np.zeros((5, 3)))
     with pytest.raises(ValueError, match=r"x has shape \(4,\)"):
         vae.loss(np.zeros(4), np.zeros((1, 2)))

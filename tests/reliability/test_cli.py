@@ -75,14 +75,13 @@ def test_train_does_what_fit_does(cwd):
     """Every option arrives: the run is the one that `fit` makes with the same arguments."""
     arguments = (
         "train digits --latent-dim 3 --hidden 7 5 --activation relu --epochs 2 --batch-size 300 "
-        "--learning-rate 0.01 --beta 0.5 --no-binarize --seed 4 --save-every 2 --processes 2 "
-        "--out run"
+        "--learning-rate 0.01 --beta 0.5 --no-binarize --seed 4 --save-every 2 --out run"
     )
     assert cli.main(arguments.split()) == 0
     digits, rng = data.load("digits"), np.random.default_rng(4)
     vae = VAE.create(64, (7, 5), 3, rng=rng, activation="relu")
     history = tinyvae.fit(vae, digits.x_train, epochs=2, batch_size=300, learning_rate=0.01,
-                          rng=rng, binarize=False, beta=0.5, x_test=digits.x_test, processes=2,
+                          rng=rng, binarize=False, beta=0.5, x_test=digits.x_test,
                           report=train.silent)  # fmt: skip
     saved = checkpoint.load_run("run")
     assert saved.history == history
@@ -90,7 +89,7 @@ def test_train_does_what_fit_does(cwd):
     config = json.loads((cwd / "run" / "config.json").read_text())
     options = {
         "dataset": "digits", "epochs": 2, "batch_size": 300, "learning_rate": 0.01, "beta": 0.5,
-        "binarize": False, "seed": 4, "save_every": 2, "processes": 2,
+        "binarize": False, "seed": 4, "save_every": 2,
     }  # fmt: skip
     assert config["training"].items() >= options.items()
     assert len(config["training"]) == len(options) + 1  # and the checksum of the data
@@ -221,7 +220,6 @@ CONTRADICTIONS = [
     (["--beta", "2"], "beta 1.0, not 2.0"),
     (["--no-binarize"], "binarize True, not False"),
     (["--seed", "1"], "seed 0, not 1"),
-    (["--processes", "2"], "processes 1, not 2"),
     (["--epochs", "1"], "is already at epoch 2; --epochs 1 is behind it"),
 ]
 
@@ -239,7 +237,6 @@ NONSENSE = {
     "epochs": [1e30, 0, -3, True, "5", None, 10**30, [[5]]],
     "batch_size": ["x", 0, -1, 2.5],
     "save_every": [0, 1.0, None],
-    "processes": [0, 2.0, "2", None, 65],
     "learning_rate": [-0.1, 0.0, 1e300, "fast", [0.1], True],
     "beta": [-1.0, "x", {}, 1e7],
     "seed": [-1, 0.5, "0", 2**64],
@@ -285,14 +282,15 @@ def test_resume_with_the_same_options_is_fine(capsys, trained):
                "--resume")[0] == 0  # fmt: skip
 
 
-def test_a_run_from_before_there_were_processes_goes_on_in_one(capsys, trained, tmp_path):
+def test_a_run_trained_with_processes_goes_on_without(capsys, trained, tmp_path):
+    """Version 1 had an option --processes, and kept it in the run."""
     made = checkpoint.load_run(trained / "vae")
-    del made.options["processes"]
+    made.options["processes"] = 2
     checkpoint.save(tmp_path / "run", *made)
     assert run(capsys, "evaluate", tmp_path / "run", "--samples", 2)[0] == 0
     status, _, err = run(capsys, "train", "--resume", "--out", tmp_path / "run", "--epochs", 3)
     assert (status, err) == (0, "")
-    assert checkpoint.load_run(tmp_path / "run").options["processes"] == 1
+    assert "processes" not in checkpoint.load_run(tmp_path / "run").options
 
 
 # --- evaluate -----------------------------------------------------------------------------------
@@ -362,9 +360,6 @@ BAD_OPTIONS = [
     *(["train", "--epochs", value] for value in WHOLE),
     *(["train", "--batch-size", value] for value in WHOLE),
     *(["train", "--save-every", value] for value in WHOLE),
-    *(["train", "--processes", value] for value in [*WHOLE, "65"]),
-    ["train", "--processes", "2", "--autoencoder"],
-    ["train", "--processes", "3", "--batch-size", "2"],
     *(["train", "--seed", value] for value in WHOLE if value != "0"),
     *(["train", "--learning-rate", value] for value in ["0", "-1", "1e7", "", *NUMBER]),
     *(["train", "--beta", value] for value in ["-1", "1e7", "", *NUMBER]),

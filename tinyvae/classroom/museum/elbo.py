@@ -14,7 +14,7 @@ enter = entrance(BUGS)
 
 
 def likelihood(nll, nll_backward):
-    """What a wrong -log p(x|z) replaces: the pair, and the function that does both at once."""
+    """What a wrong -log p(x|z) replaces: the pair, and the fast function that does both."""
 
     def nll_and_slope(logits, x):
         recon = nll(logits, x)
@@ -23,7 +23,7 @@ def likelihood(nll, nll_backward):
     return {
         "tinyvae.bernoulli:nll": nll,
         "tinyvae.bernoulli:nll_backward": nll_backward,
-        "tinyvae.bernoulli:nll_and_slope": nll_and_slope,
+        "tinyvae.fast:nll_and_slope": nll_and_slope,
     }
 
 

@@ -161,8 +161,8 @@ def mu_head_for_both(self, name, h):
     return right_linear(self, "mu" if name == "logvar" else name, h)
 
 
-def mu_head_for_both_backward(self, name, dy, x, wrt_x=True):
-    dx, grads = right_linear_backward(self, "mu" if name == "logvar" else name, dy, x, wrt_x)
+def mu_head_for_both_backward(self, name, dy, x):
+    dx, grads = right_linear_backward(self, "mu" if name == "logvar" else name, dy, x)
     return dx, grads if name != "logvar" else {f"logvar.{p}": grads[f"mu.{p}"] for p in "Wb"}
 
 
