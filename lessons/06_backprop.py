@@ -23,7 +23,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tinyvae import VAE, bernoulli, gaussian, layers
+from tinyvae import VAE, bernoulli, fast, gaussian, layers
 from tinyvae.classroom.lesson import check, check_differs, claim, say, title
 from tinyvae.oracles import (
     central_difference,
@@ -312,13 +312,13 @@ check("linear, two heads", (dh_mu + dh_logvar)[0, 0], dh)
 # %% [markdown]
 # ## Step 4: one call
 #
-# `VAE.loss_and_grads` is these pairs in this order; open `tinyvae/vae.py` and compare. There is one
-# short cut: `bernoulli.nll` and its backward need the same exponentials, so `nll_and_slope` gives
-# both in one go.
+# `VAE.loss_and_grads` is these pairs in this order; open `tinyvae/vae.py` and compare. A program
+# that trains for hours takes a short cut: `bernoulli.nll` and its backward need the same
+# exponentials, so `fast.nll_and_slope` gives both in one go.
 
 # %%
 vae_loss, _, _, by_vae = vae.loss_and_grads(x, noise)
-_, slope_in_one_go = bernoulli.nll_and_slope(logits, x)
+_, slope_in_one_go = fast.nll_and_slope(logits, x)
 
 claim("6.5", "Scalar lines, pairs, VAE.loss_and_grads: one gradient")
 say(f"{'':14}{'scalars':>12}{'pairs':>12}{'VAE':>12}{'complex step':>15}")
