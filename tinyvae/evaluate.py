@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyvae import fast, gaussian
+from tinyvae.beyond.importance import pareto_k
 from tinyvae.contracts import check_binary, check_generator, check_integer, takes, takes_real
 from tinyvae.vae import VAE
 
@@ -62,10 +63,10 @@ def log_likelihood(vae, x, rng, samples=5000):
 
 @takes_real(x="N {vae.data_dim}")
 def estimate(vae, x, rng, samples=5000):
-    """`log_likelihood` with `effective_sample_size` and `pareto_k` of its weights  ->  Estimate
+    """`log_likelihood` with `effective_sample_size` and `beyond.importance.pareto_k` of its weights
 
-    Where pareto_k is above `pareto_k_limit(samples)`, a few weights carry the sum, and the estimate
-    is likely to be far below log p(x).
+    x (N, D)  ->  Estimate.  Where pareto_k is above `pareto_k_limit(samples)`, a few weights carry
+    the sum, and the estimate is likely to be far below log p(x).
     Runs in as many threads as BLAS has, with the same draws and the same numbers as in one.
 
     Raises ValueError as `elbo` does.
@@ -97,39 +98,10 @@ def effective_sample_size(log_w):
     return w.sum(axis=-1) ** 2 / (w * w).sum(axis=-1)
 
 
-@takes_real(log_w="S>0")
-def pareto_k(log_w):
-    """k-hat, the shape of the generalised Pareto that fits the largest importance weights.
-
-    The weights have finite variance where k < 1/2, a finite mean where k < 1.  The tail is the
-    min(S / 5, 3 sqrt(S)) largest weights; its fit is that of Zhang and Stephens, drawn a little
-    towards 1/2.  Fewer than 25 weights say nothing: inf.
-
-    log_w (S,), up to a constant  ->  ()
-    Source: Vehtari, Simpson, Gelman, Yao and Gabry, "Pareto smoothed importance sampling", 2024.
-    """
-    tail = int(min(len(log_w) // 5, np.ceil(3 * np.sqrt(len(log_w)))))
-    ordered = np.sort(log_w.astype(np.float64))
-    w = np.exp(ordered[-tail - 1 :] - ordered[-1]) if tail >= 5 else np.zeros(1)
-    above = w[1:] - w[0]  # the threshold is the largest weight outside the tail
-    if tail < 5 or not above[-1] > 0:  # no tail, or the largest weights are equal
-        return np.inf if tail < 5 or np.isnan(above).any() else -np.inf
-    candidates = 30 + int(np.sqrt(tail))
-    j = np.arange(1, candidates + 1)
-    quartile = above[int(tail / 4 + 0.5) - 1]
-    theta = 1 / above[-1] + (1 - np.sqrt(candidates / (j - 0.5))) / (3 * max(quartile, 1e-300))
-    k = np.log1p(-theta[:, None] * above).mean(axis=1)
-    log_profile = tail * (np.log(-theta / k) - k - 1)
-    share = np.exp(log_profile - np.nanmax(log_profile))
-    mean_theta = np.nansum(theta * share) / np.nansum(share)
-    k_hat = np.log1p(-mean_theta * above).mean()
-    return (tail * k_hat + 10 * 0.5) / (tail + 10)
-
-
 def pareto_k_limit(samples):
     """The k-hat up to which that many importance weights can be trusted: min(1 - 1/log10 S, 0.7)
 
-    Source: as `pareto_k`.
+    Source: Vehtari, Simpson, Gelman, Yao and Gabry, "Pareto smoothed importance sampling", 2024.
 
     >>> print(pareto_k_limit(5000), round(pareto_k_limit(100), 3))
     0.7 0.5
@@ -171,7 +143,15 @@ def _estimate_one(vae, x, eps):
     chunks = _chunks(len(eps), 250)  # of logits that stay in cache, without page faults
     log_w = np.concatenate([log_weights(vae, x, *q, eps[rows]) for rows in chunks])
     log_mean = np.logaddexp.reduce(log_w) - np.log(len(eps))
-    return log_mean, effective_sample_size(log_w), pareto_k(log_w)
+    return log_mean, effective_sample_size(log_w), _pareto_k(log_w)
+
+
+def _pareto_k(log_w):
+    """`pareto_k`;  -inf where the largest weights are equal, inf where there are too few to tell"""
+    if len(log_w) < 25:
+        return np.inf
+    top = np.partition(log_w, len(log_w) * 4 // 5)[len(log_w) * 4 // 5 :]
+    return -np.inf if top.min() == top.max() else pareto_k(log_w)
 
 
 @takes_real(x="{vae.data_dim}", mu="1 Z", logvar="1 Z", eps="S 1 Z")

@@ -10,7 +10,7 @@ importance sampling", 2024.
 
 import numpy as np
 
-from tinyvae import bernoulli, gaussian
+from tinyvae import fast, gaussian
 
 
 def log_weights(recon, z, logvar, eps):
@@ -100,12 +100,12 @@ class ImportanceWeighted:
         # fmt: off
         # forward
         eps = eps.reshape(len(x), self.samples, width).swapaxes(0, 1)    # (S, B, Z)
-        h = vae.encoder_layers(x)
+        h = vae.layers(vae.encoder, x)
         mu, logvar = vae.linear("mu", h[-1]), vae.linear("logvar", h[-1])  # (B, Z)
         z = gaussian.reparameterize(mu, logvar, eps)                     # (S, B, Z)
-        g = vae.decoder_layers(z.reshape(-1, width))                     # (S B, ...)
+        g = vae.layers(vae.decoder, z.reshape(-1, width))                # (S B, ...)
         logits = vae.linear("logits", g[-1])                             # (S B, D)
-        recon, slope = bernoulli.nll_and_slope(logits, np.tile(x, (self.samples, 1)))
+        recon, slope = fast.nll_and_slope(logits, np.tile(x, (self.samples, 1)))
         log_w = log_weights(recon.reshape(size), z, logvar, eps)         # (S, B)
         minus_bound = -bound(log_w)                                      # (B,)
         loss = np.mean(minus_bound)                                      # ()
@@ -127,7 +127,7 @@ class ImportanceWeighted:
             dmu, dlogvar = without_score(dbound, log_w, by_z, logvar, eps)
         dh_mu, mu_grads = vae.linear_backward("mu", dmu, h[-1])
         dh_logvar, logvar_grads = vae.linear_backward("logvar", dlogvar, h[-1])
-        _, encoder_grads = vae.layers_backward(vae.encoder, dh_mu + dh_logvar, h, wrt_x=False)
+        _, encoder_grads = vae.encoder_backward(dh_mu + dh_logvar, h)
         # fmt: on
         grads = encoder_grads | mu_grads | logvar_grads | decoder_grads | logits_grads
         return loss, minus_bound, np.zeros_like(minus_bound), grads

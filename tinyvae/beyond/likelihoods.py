@@ -99,9 +99,9 @@ class ContinuousBernoulliVAE(VAE):
     def loss_and_grads(self, x, eps, beta=1.0):
         """loss = mean(recon + beta kl), recon (B,), kl (B,), grads, as `VAE.loss_and_grads`"""
         # forward
-        h = self.encoder_layers(x)
+        h = self.layers(self.encoder, x)
         mu, logvar = self.linear("mu", h[-1]), self.linear("logvar", h[-1])
-        g = self.decoder_layers(gaussian.reparameterize(mu, logvar, eps))
+        g = self.layers(self.decoder, gaussian.reparameterize(mu, logvar, eps))
         recon, slope, own = self.nll_and_slopes(self.linear("logits", g[-1]), x)
         kl = gaussian.kl_to_standard_normal(mu, logvar)
         loss = np.mean(recon + beta * kl)
@@ -114,7 +114,7 @@ class ContinuousBernoulliVAE(VAE):
         dmu_kl, dlogvar_kl = gaussian.kl_to_standard_normal_backward(dkl, mu, logvar)
         dh_mu, mu_grads = self.linear_backward("mu", dmu_recon + dmu_kl, h[-1])
         dh_logvar, logvar_grads = self.linear_backward("logvar", dlogvar_recon + dlogvar_kl, h[-1])
-        _, encoder_grads = self.layers_backward(self.encoder, dh_mu + dh_logvar, h, wrt_x=False)
+        _, encoder_grads = self.encoder_backward(dh_mu + dh_logvar, h)
         own = {name: d / len(x) for name, d in own.items()}
         grads = encoder_grads | mu_grads | logvar_grads | decoder_grads | logits_grads | own
         return loss, recon, kl, grads
