@@ -47,6 +47,7 @@ OF_THE_MODEL = "autoencoder", "latent_dim", "hidden", "activation"
 MAY_CHANGE = "epochs", "save_every"  # when a run goes on
 ABOUT = "A variational autoencoder, written out by hand, for people who teach or learn it."
 TEST_IMAGES = 10_000
+FEWEST_WEIGHTS = 25  # that a Pareto distribution is fitted to
 ENDINGS = "SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU", "SIGBREAK"  # a training is saved, then it ends
 OF_THE_OUTPUT = (  # errors without a file's name that come from printing
     errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC),
@@ -460,19 +461,36 @@ def evaluate_run(args):
         recon, kl = train.mean_loss(run.model, x, rng, binarize=False)
         print(f"loss      {recon + kl:10.3f}             of grey pixels, as it was trained: it is")
         print("                                 not -log p(x); below, pixels are black or white")
-    elbo, kl, log_px = [], [], []
+    elbo, kl, estimates = [], [], []
     for images in _bar(range(0, len(x), 20)):
         x_batch = data.binarize(x[images : images + 20], rng)
         elbo.append(evaluate.elbo(run.model, x_batch, rng, samples=10))
         kl.append(gaussian.kl_to_standard_normal(*run.model.encode(x_batch)))
-        log_px.append(evaluate.log_likelihood(run.model, x_batch, rng, args.samples))
-    elbo, kl, log_px = (np.concatenate(parts).astype(float) for parts in (elbo, kl, log_px))
-    draws = f"from {args.samples} importance-weighted draws of z each"
+        estimates.append(evaluate.estimate(run.model, x_batch, rng, args.samples))
+    elbo, kl = (np.concatenate(parts).astype(float) for parts in (elbo, kl))
+    log_px, sizes, k_hats = (np.concatenate(parts) for parts in zip(*estimates, strict=True))
     _print_mean("elbo", elbo, "= -(recon + kl)")
     _print_mean("recon", -elbo - kl, "-log p(x|z)")
     _print_mean("kl", kl, "KL(q(z|x) || p(z))")
-    _print_mean("log p(x)", log_px, draws)
+    _print_mean("log p(x)", log_px, f"at least: {args.samples} importance weights each")
+    _print_weights(sizes, k_hats, args.samples)
     return 0
+
+
+def _print_weights(sizes, k_hats, samples):
+    """Say how far the weights can be trusted: +- is the images' spread, and knows nothing of it."""
+    print(f"{'weights':10s}{np.median(sizes):10.0f}             of {samples} effective;"
+          f" fewest {np.nanmin(sizes, initial=samples):.0f}")  # fmt: skip
+    if samples < FEWEST_WEIGHTS:
+        print(f"k-hat              -             fewer than {FEWEST_WEIGHTS} weights have none")
+        return
+    limit = evaluate.pareto_k_limit(samples)
+    bad = np.count_nonzero(~(k_hats <= limit))  # NaN is bad, too
+    print(f"{'k-hat':10s}{np.median(k_hats):10.2f}             Pareto shape;"
+          f" worst {k_hats.max():.2f}, good up to {limit:.2f}")  # fmt: skip
+    if bad:
+        print(f"warning: in {bad} of {_counted(len(k_hats), 'image')} a few weights carry the sum:")
+        print("log p(x) is higher than it says, by more than the +-; take more --samples")
 
 
 def _print_mean(name, values, said):

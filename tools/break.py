@@ -15,6 +15,7 @@ import importlib
 import os
 import re
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -341,10 +342,12 @@ def terminal_closed(folder):
     child, terminal = pty.fork()
     if child == 0:
         words = ["train", *ENDLESS, "--save-every", "100000", "--out", str(folder / "run")]
-        os.execve(sys.executable, [sys.executable, "-m", "tinyvae", *words], kill.ENVIRONMENT)
+        environment = kill.ENVIRONMENT | {"COLUMNS": "100"}
+        os.execve(sys.executable, [sys.executable, "-m", "tinyvae", *words], environment)
     shown, deadline = b"", time.monotonic() + PATIENCE
     while not re.search(rb"\b([3-9]|\d\d+)/100000", shown) and time.monotonic() < deadline:
-        shown += os.read(terminal, 4096)
+        if select.select([terminal], [], [], 1)[0]:
+            shown += os.read(terminal, 4096)
     os.close(terminal)
     _, status = os.waitpid(child, 0)
     saved = "saved" if epochs(folder / "run") >= 3 else "nothing saved"

@@ -320,6 +320,51 @@ def test_evaluate_prints_what_the_library_says(capsys, trained):
     assert other != out
 
 
+def test_evaluate_says_how_far_its_weights_can_be_trusted(capsys, trained):
+    _, out, _ = run(capsys, "evaluate", trained / "vae", "--samples", 200)
+    assert re.search(r"^log p\(x\) .* nats  at least: 200 importance weights each$", out, re.M)
+    size, fewest = map(float, re.search(
+        r"^weights +([\d.]+) +of 200 effective; fewest ([\d.]+)$", out, re.M).groups())  # fmt: skip
+    k_hat, worst, limit = map(float, re.search(
+        r"^k-hat +(-?[\d.]+) +Pareto shape; worst (-?[\d.]+), good up to ([\d.]+)$", out, re.M
+    ).groups())  # fmt: skip
+    vae, rng = checkpoint.load(trained / "vae"), np.random.default_rng(99)
+    truth = evaluate.estimate(vae, data.binarize(data.load("digits").x_test, rng), rng, 200)
+    assert size == pytest.approx(np.median(truth.sample_size), rel=0.2)
+    assert fewest <= size <= 200
+    assert k_hat == pytest.approx(np.median(truth.pareto_k), abs=0.2)
+    assert k_hat <= worst
+    assert limit == pytest.approx(evaluate.pareto_k_limit(200), abs=0.005)
+    assert ("warning" in out) == (worst > limit)
+    assert all(len(line) <= 78 for line in out.splitlines()[1:])
+
+
+def test_evaluate_warns_of_weights_that_cannot_be_trusted(capsys, trained, monkeypatch):
+    def estimate(vae, x, rng, samples):
+        return evaluate.Estimate(np.zeros(len(x)), np.ones(len(x)), np.where(x[:, 9] > 0, 0.9, 0.1))
+
+    monkeypatch.setattr(evaluate, "estimate", estimate)
+    _, out, _ = run(capsys, "evaluate", trained / "vae", "--samples", 5000)
+    *_, first, second = out.splitlines()
+    assert re.fullmatch(r"warning: in \d+ of 297 images a few weights carry the sum:", first)
+    assert second.endswith("take more --samples")
+    monkeypatch.setattr(evaluate, "estimate", lambda vae, x, rng, samples: evaluate.Estimate(
+        *np.full((3, len(x)), 0.7)))  # fmt: skip
+    assert "warning" not in run(capsys, "evaluate", trained / "vae", "--samples", 5000)[1]
+
+
+def test_evaluate_of_one_image_has_no_standard_error(capsys, cwd):
+    rng = np.random.default_rng(0)
+    np.savez("one.npz", x_train=rng.random((9, 3, 5)), x_test=rng.random((1, 3, 5)))
+    run(capsys, "train", "one.npz", *TINY, "--epochs", 1)
+    status, out, err = run(capsys, "evaluate", "runs/one-2d", "--samples", 30)
+    assert (status, err) == (0, "")
+    assert "nan" not in out
+    assert "fewer than 25" in run(capsys, "evaluate", "runs/one-2d", "--samples", 1)[1]
+    assert "+-" not in out.replace("more than the +-", "")
+    assert "1 epoch of one.npz, 1 test image\n" in out
+
+
 def test_evaluate_says_what_a_loss_of_grey_pixels_is_not(capsys, trained):
     _, out, _ = run(capsys, "evaluate", trained / "grey", "--samples", 5)
     words = " ".join(out.split())
@@ -641,4 +686,4 @@ def test_a_bar_while_it_evaluates(trained):
     status, lines = on_a_terminal("evaluate", trained / "vae", "--samples", "5")
     assert status == 0
     assert "/15 [" in "".join(lines)
-    assert lines[-2].startswith("log p(x)")
+    assert lines[-2].startswith("k-hat")
