@@ -246,10 +246,17 @@ def read_regular(path, most, follow=True, **at):
 
 
 def raise_if_out_of_memory(error):
-    """Raise MemoryError if that is what is behind an exception: clean-up code may hide it."""
+    """Raise MemoryError if that is what is behind an exception: clean-up code may hide it.
+
+    Compiled code that forgets to look at what it was given ends in a SystemError of Python's.
+    """
     seen = []
     while error is not None and error not in seen:
-        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        if (
+            isinstance(error, MemoryError)
+            or getattr(error, "errno", None) == errno.ENOMEM
+            or (isinstance(error, SystemError) and "without setting an exc" in str(error))
+        ):
             raise MemoryError from error
         seen.append(error)
         error = error.__cause__ or error.__context__
