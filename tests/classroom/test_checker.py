@@ -19,7 +19,8 @@ from scipy.stats import multivariate_normal
 from tinyvae import classroom, gaussian
 from tinyvae.classroom.checker import kl as checker
 from tinyvae.classroom.checker import sandbox as child
-from tinyvae.classroom.checker.adapter import CannotRun, guess, kind_of
+from tinyvae.classroom.checker.adapter import guess, kind_of
+from tinyvae.classroom.checker.function import CannotRun
 from tinyvae.classroom.museum import catalogue as bugs
 from tools import kill_matrix as matrix
 
@@ -530,7 +531,7 @@ def test_command_says_in_one_sentence_why_it_cannot_run(tmp_path, source, said):
         ("nothere.py", "", "there is no file nothere.py"),
         ("folder", "", "is a folder"),
         ("notes.txt", "", "does not end in .py"),
-        ("lesson.ipynb", "", "is a notebook"),
+        ("lesson.ipynb", "", "is not a notebook that can be read"),
         ("mine.py", ":kl_", "has no function kl_: it has kl"),
         ("mine.py", ":x", "x in mine.py is a int, not a function"),
         ("mine.py", ":", "after the colon comes the name of a function"),
@@ -553,11 +554,11 @@ def test_memory_bomb(tmp_path):
     path.write_text(
         "def kl(mu, logvar):\n    a = []\n    while True:\n        a.append(bytearray(10**7))\n"
     )
-    request = {"function": None}
-    with pytest.raises(
-        CannotRun, match=r"mine.py, line 4: it asked for more than 0.5 GB of memory"
+    with (
+        pytest.raises(CannotRun, match=r"mine.py, line 4: it asked for more than 0.5 GB of memory"),
+        child.open_file(path, timeout=60, memory=2**29) as file,
     ):
-        child.run(path, "tinyvae.classroom.checker.kl:session", request, timeout=60, memory=2**29)
+        file.function("kl").call([np.zeros(2), np.zeros(2)])
 
 
 def test_what_it_prints_is_kept_apart(tmp_path):

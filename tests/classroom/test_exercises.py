@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tinyvae import cli
-from tinyvae.classroom.checker import exercises
-from tinyvae.classroom.checker.adapter import CannotRun
+from tinyvae.classroom.checker import engine, exercises
 from tinyvae.classroom.checker.exercise_laws import HOLES, TITLES
+from tinyvae.classroom.checker.function import CannotRun, LocalFile
 from tinyvae.classroom.museum.catalogue import MUSEUM
 
 FOLDER = Path(__file__).parents[2] / "lessons" / "exercises"
@@ -30,19 +30,9 @@ def module_of(path):
     return module
 
 
-class Pulse:
-    """What the child has in the place of a watched pulse"""
-
-    beats = 0
-
-    def beat(self):
-        self.beats += 1
-
-
 def report_on(module, function=None):
     """What `tinyvae check FILE` finds, without its child process"""
-    request = {"shown": "mine.py", "function": function, "seed": 0}
-    return exercises.Report.from_dict(exercises.session(module, request, Pulse()))
+    return exercises.judge_file(LocalFile(module), function=function, shown="mine.py")
 
 
 def statuses(report):
@@ -135,7 +125,7 @@ BAD_MANNERS = [
     (leaves, "it raised SystemExit: enough (test_exercises.py, line "),
     (eats, "it raised MemoryError: Unable to allocate 1.00 EiB"),
     (lambda a: None, "it gave None: is a `return` missing?"),
-    (lambda a: "0.5", "it gave <U3 instead of real numbers"),
+    (lambda a: "0.5", "it gave the text '0.5', not a number"),
     (lambda a, b: 0.0, "it raised TypeError: "),
     (lambda a: a.fill(7) or 0.0, "it changes its argument a in place"),
     (lambda a: np.array([a.mean()]), "result has shape (1,), where () is meant"),
@@ -147,7 +137,7 @@ BAD_MANNERS = [
 def test_bad_manners_have_their_sentence(f, says):
     report = told(2, log_mean_exp=f)
     assert statuses(report) == {"log_mean_exp": "wrong", "log_density": "todo", "log_px": "todo"}
-    assert report.holes[0].says.startswith(says)
+    assert report.holes[0].message.startswith(says)
     assert says in str(report)
 
 
@@ -220,7 +210,7 @@ def check(capsys, *arguments):
 def test_command_prints_what_a_student_reads(tmp_path, capsys):
     status, out, err = check(capsys, student(tmp_path, STUDENT + "print('hello')\n"))
     assert (status, err) == (1, "")
-    assert out == SEEN + "Note: It printed to stdout, kept apart here; it begins: 'hello'\n"
+    assert out == SEEN + "Note: It printed 1 line to stdout, kept apart here; first: 'hello'\n"
 
 
 def test_hole_that_calls_a_wrong_one_points_there(tmp_path):
@@ -270,16 +260,22 @@ GUARDED = {
 
 @pytest.mark.parametrize("body", GUARDED)
 def test_guard_works_here_too(body, tmp_path, capsys):
+    """The other functions have their verdicts all the same."""
     path = student(tmp_path, STUDENT.replace("raise NotImplementedError", body))
     status, out, err = check(capsys, path, "--timeout", "1" if "while" in body else "60")
-    assert (status, out, err.count("\n")) == (2, "", 1)
-    assert GUARDED[body] in err
+    assert status == 1 and "wrong  log_density" in out
+    assert "cannot log_mean_exp" in out and "log_mean_exp has no verdict" in out
+    assert err.startswith("tinyvae check: log_mean_exp: ") and GUARDED[body] in err
+    status, out, err = check(capsys, f"{path}:log_mean_exp", "--timeout", "5", "--json")
+    assert status == 2 and err.count("\n") == 1
+    assert json.loads(out)["holes"][0]["status"] == "cannot"
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("", "mine.py is no exercise: it has no line such as EXERCISE = 4"),
+        ("EXERCISE = True", "mine.py says EXERCISE = True: there are 1 to 8"),
+        ("EXERCISE = 2.0", "mine.py says EXERCISE = 2.0: there are 1 to 8"),
         ("EXERCISE = 9", "mine.py says EXERCISE = 9: there are 1 to 8"),
         ("EXERCISE = [2]", "mine.py says EXERCISE = [2]: there are 1 to 8"),
     ],
@@ -289,6 +285,26 @@ def test_file_that_is_no_exercise_is_refused(line, says, tmp_path):
     with pytest.raises(CannotRun) as refusal:
         report_on(module)
     assert says in str(refusal.value)
+
+
+def test_exercise_is_known_by_its_functions():
+    source = STUDENT.replace("EXERCISE = 2", "")
+    space = {"__name__": "theirs"}
+    exec(source, space)
+    file = LocalFile(space)
+    assert exercises.judge_file(file).exercise == 2
+    assert exercises.judge_file(file, exercise=2).exercise == 2
+    del space["log_density"], space["log_px"]
+    with pytest.raises(CannotRun, match="it has no line such as EXERCISE = 4"):
+        exercises.judge_file(file, shown="mine.py")
+
+
+def test_renamed_function_is_pointed_to():
+    source = STUDENT.replace("log_density(z, mu, logvar):", "log_densety(z, mu, logvar):")
+    space = {"__name__": "theirs"}
+    exec(source, space)
+    report = exercises.judge_file(LocalFile(space))
+    assert "Did you mean log_densety, which the file has?" in report.holes[1].message
 
 
 def test_function_that_nobody_asked_for_is_refused():
@@ -316,7 +332,7 @@ def test_option_that_makes_no_sense_is_refused(option, capsys):
 
 def test_slow_function_is_still_tried_in_all_sizes(monkeypatch):
     """Time is short for the search of the smallest case only, not for finding one."""
-    monkeypatch.setattr(exercises, "SHRINKING", 0.0)
+    monkeypatch.setattr(engine, "SHRINKING", 0.0)
     verdict = exercises.judge(HOLES[3][0], lambda a, x: nll(a, x) / a.shape[1])  # right for D = 1
     assert verdict.status == "wrong"
 
@@ -588,7 +604,7 @@ def test_wrong_answer_is_found_with_a_small_case(number, name, f, bug):
     verdict = exercises.judge(hole, f)
     assert verdict.status == "wrong", "it passes"
     assert verdict.law and verdict.given
-    assert verdict.says or verdict.rows
+    assert verdict.message or verdict.rows
     given = numbers_in(verdict.given)
     assert len(given) <= 20 and np.abs(given).max() <= 1000, verdict.given
     said = " ".join(verdict.diagnosis)
@@ -599,7 +615,9 @@ def test_every_hole_has_wrong_answers():
     asked = {(number, hole.name) for number, holes in HOLES.items() for hole in holes}
     assert set(WRONG) == asked
     assert all(len(answers) >= 3 for answers in WRONG.values())
-    assert all(name in MUSEUM for holes in HOLES.values() for hole in holes for name in hole.named)
+    assert all(
+        name in MUSEUM for holes in HOLES.values() for hole in holes for name in hole.known_mistakes
+    )
 
 
 @pytest.mark.slow
@@ -608,8 +626,10 @@ def test_every_law_is_broken_by_a_wrong_answer(number, name):
     hole = next(hole for hole in HOLES[number] if hole.name == name)
     with np.errstate(all="ignore"):
         for law in hole.laws:
-            answers = [exercises._Asked(f, hole) for f, _ in WRONG[number, name]]
-            assert any(exercises.smallest(law, f, seed=0) for f in answers), law.formula
+            answers = [exercises.Asked(f, hole) for f, _ in WRONG[number, name]]
+            assert any(
+                engine.smallest(law, f, sizes=exercises.SIZES, seed=0, examples=10) for f in answers
+            ), law.formula
 
 
 # ---- other right answers -------------------------------------------------------------------------

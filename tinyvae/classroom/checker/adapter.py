@@ -5,18 +5,14 @@ tries the function on one pair and on a batch, on NumPy arrays first, then on te
 numbers, and answers with a `Subject`: the function in the form that the laws are written for.
 """
 
-import contextlib
 import importlib.util
-import inspect
 import re
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinyvae.classroom.checker.function import CannotRun, describe
+from tinyvae.classroom.checker.function import CannotRun, as_function
+from tinyvae.classroom.checker.values import Described
 
 SIGNATURES = {
     "full": ("mean_q", "cov_q", "mean_p", "cov_p"),
@@ -54,11 +50,11 @@ IN_WORDS = {
 
 
 class Raised(Exception):
-    """The function raised `error` when it was called with arguments that it must accept."""
+    """The function raised when it was called with arguments that it must accept."""
 
-    def __init__(self, error):
-        self.error = error
-        super().__init__(describe(error))
+    def __init__(self, outcome):
+        self.outcome = outcome
+        super().__init__(outcome.error)
 
 
 class NotNumbers(Exception):
@@ -144,12 +140,11 @@ def guess(f, signature=None, std=False):
 
     Raises CannotRun with one sentence if the names leave a choice that only the user can make.
     """
-    if not callable(f):
-        raise CannotRun(f"{f!r} is a {type(f).__name__}, not a function")
-    name = getattr(f, "__name__", "the function")
+    f = as_function(f)
+    name = f.shown_name
     try:
-        parameters = list(inspect.signature(f).parameters.values())
-    except (TypeError, ValueError):
+        parameters = list(f.__signature__.parameters.values())
+    except ValueError:
         parameters = None
     if parameters is None or any(p.kind is p.VAR_POSITIONAL for p in parameters):
         if signature is None:
@@ -209,48 +204,33 @@ def _choices():
 # ---- how it is called, and what it gives ---------------------------------------------------------
 
 
-def _torch(dtype):
-    def hand(array):
-        import torch
-
-        return torch.tensor(array, dtype=getattr(torch, dtype))
-
-    return hand
-
-
-def _jax(array):
-    import jax.numpy as jnp
-
-    return jnp.asarray(array)
-
-
-HANDS: dict[str, Callable] = {
-    "NumPy arrays": np.array,
-    "PyTorch float64 tensors": _torch("float64"),
-    "PyTorch float32 tensors": _torch("float32"),
-    "JAX arrays": _jax,
-    "plain numbers": lambda array: float(np.asarray(array).reshape(())),
+# What a function is called with, in words: the library and the dtype of its arguments.
+CONVERTERS = {
+    "NumPy arrays": ("numpy", "float64"),
+    "PyTorch float64 tensors": ("torch", "float64"),
+    "PyTorch float32 tensors": ("torch", "float32"),
+    "JAX arrays": ("jax", "float64"),
+    "plain numbers": ("python", "float64"),
 }
 
 
 def as_array(result):
-    """Whatever a KL may answer with, as a NumPy array of its own dtype; NotNumbers if it is none"""
+    """A value that a function has answered with, as a NumPy array; NotNumbers if it is none"""
     if result is None:
         raise NotNumbers("it gave None: is a `return` missing?")
-    for step in ("detach", "cpu"):  # a PyTorch tensor that may ask for gradients
-        result = getattr(result, step, lambda result=result: result)()
+    if isinstance(result, Described):
+        raise NotNumbers(f"it gave {result}")
     try:
         array = np.asarray(result)
     except Exception:
         raise NotNumbers(f"it gave a {type(result).__name__}, not a number") from None
-    if array.dtype == object:  # mpmath, fractions, decimal
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise NotNumbers(f"it gave a {type(result).__name__}, not a number") from None
-    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
-        raise NotNumbers(f"it gave {array.dtype} instead of real numbers")
+    if array.dtype.kind not in "fiu":
+        raise NotNumbers(f"it gave {_in_words(result, array)} instead of real numbers")
     return array
+
+
+def _in_words(result, array):
+    return f"a {type(result).__name__}" if array.dtype.kind == "O" else array.dtype.name
 
 
 class Subject:
@@ -260,12 +240,11 @@ class Subject:
     """
 
     def __init__(self, f, form=None, *, hand="NumPy arrays", only_batches=False, eps=None):
-        self.f, self.form = f, form or Form()
+        self.f, self.form = as_function(f), form or Form()
         self.hand, self.only_batches = hand, only_batches
         self.eps = float(eps or np.finfo(np.float64).eps)
         self.per_example = None  # does a batch of B give B numbers?  None: not known
         self.seconds = {}  # for a call, by dimension
-        self.before_each_call = lambda: None
 
     @property
     def only_1d(self):
@@ -279,10 +258,7 @@ class Subject:
                 return True
             if tried not in self.seconds:
                 pair = [array[0] for array in plain_pairs(self.form, tried, 1)]
-                began = time.thread_time()
-                with contextlib.suppress(Raised):
-                    self.answer(self.arguments(*pair))
-                self.seconds[tried] = time.thread_time() - began
+                self.seconds[tried] = self.call(self.arguments(*pair)).seconds
             if self.seconds[tried] > 3e-3:
                 return False
         return True
@@ -292,17 +268,22 @@ class Subject:
         arguments = self.form.arguments(*pair)
         if self.only_batches and np.ndim(pair[0]) == 1:
             arguments = [argument[None] for argument in arguments]
-        return [HANDS[self.hand](argument) for argument in arguments]
+        if self.hand == "plain numbers":
+            arguments = [float(argument.reshape(())) for argument in arguments]
+        return arguments
+
+    def call(self, arguments):
+        """The Outcome of calling f with its own arguments"""
+        library, dtype = CONVERTERS[self.hand]
+        return self.f.call(arguments, library=library, dtype=dtype)
 
     def answer(self, arguments):
-        """What f gives for its own arguments, untouched; Raised if it raises"""
-        self.before_each_call()
-        try:
-            return self.f(*arguments)
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise Raised(error) from error
+        """What f gives for its own arguments; Raised if it raises"""
+        outcome = self.call(arguments)
+        if outcome.error:
+            raise Raised(outcome)
+        self.kind = outcome.kind
+        return outcome.value
 
     def __call__(self, *pair):
         array = as_array(self.answer(self.arguments(*pair))).astype(np.float64)
@@ -346,16 +327,16 @@ def plain_pairs(form, k=3, count=B):
     return mean_q, cov_q, mean_p, cov_p
 
 
-def _hands(failures):
+def _hands(f, failures):
     """NumPy first; then tensors, if their library is installed and the failures are about types"""
     yield "NumPy arrays"
     about_types = any(
-        isinstance(failure.error, (TypeError, AttributeError, RuntimeError))
+        failure.outcome.raised("TypeError", "AttributeError", "RuntimeError")
         for failure in failures.values()
     )
-    for library in sorted(("torch", "jax"), key=lambda name: name not in sys.modules):
-        if library in sys.modules or (about_types and importlib.util.find_spec(library)):
-            yield from (hand for hand in HANDS if _is_of(hand, library))
+    for library in sorted(("torch", "jax"), key=lambda name: name not in f.libraries):
+        if library in f.libraries or (about_types and importlib.util.find_spec(library)):
+            yield from (hand for hand in CONVERTERS if _is_of(hand, library))
     yield "plain numbers"
 
 
@@ -363,14 +344,14 @@ def _is_of(hand, library):
     return hand.lower().startswith((library, "py" + library))
 
 
-def probe(f, form, before_each_call=lambda: None):
+def probe(f, form):
     """f as a Subject: how it wants its arguments is decided by trying.  CannotRun if nothing works.
 
     One pair as vectors is tried first, then a batch; if f answers both with one number for each
     dimension or worse, it counts as a function of one pair, and the laws will say so.
     """
-    failures = {}
-    for hand in _hands(failures):
+    f, failures = as_function(f), {}
+    for hand in _hands(f, failures):
         k = 1 if hand == "plain numbers" else 3
         pairs = plain_pairs(form, k)
         one = [argument[0] for argument in pairs]
@@ -379,7 +360,6 @@ def probe(f, form, before_each_call=lambda: None):
             if only_batches and hand == "plain numbers":
                 continue
             trial = Subject(f, form, hand=hand, only_batches=only_batches)
-            trial.before_each_call = before_each_call
             try:
                 answers[only_batches] = trial.answer(trial.arguments(*pair))
                 size = as_array(answers[only_batches]).size
@@ -409,7 +389,7 @@ def _eps(subject, pair):
         array = as_array(subject.answer(subject.arguments(*pair)))
     except (Raised, NotNumbers):
         return float(np.finfo(np.float64).eps)
-    if array.dtype.name == "bfloat16":
+    if subject.kind.dtype == "bfloat16":
         return 2.0**-7
     if array.dtype.kind == "f" and array.dtype.itemsize < 8:
         return float(np.finfo(array.dtype).eps)
@@ -438,11 +418,10 @@ def _per_example(subject, pairs):
 def _told(f, form, failures):
     """One sentence: which error, of the attempts that fit what the user's file imports"""
     hand = next(iter(failures))
-    if isinstance(failures[hand].error, (TypeError, AttributeError)):
+    if failures[hand].outcome.raised("TypeError", "AttributeError"):
         for library in ("torch", "jax"):
             for other in failures:
-                if library in sys.modules and _is_of(other, library):
+                if library in f.libraries and _is_of(other, library):
                     hand = other
-    name = getattr(f, "__name__", "the function")
-    called = f"{name}({', '.join(form.names)})"
+    called = f"{f.shown_name}({', '.join(form.names)})"
     return f"{called} raised {failures[hand]} when it was called with {hand}"

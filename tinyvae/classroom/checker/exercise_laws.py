@@ -20,6 +20,8 @@ from itertools import product
 import numpy as np
 from hypothesis import strategies as st
 
+from tinyvae.classroom.checker.engine import Broken, Law, Unwritten
+from tinyvae.classroom.checker.function import CannotRun
 from tinyvae.classroom.checker.kl_laws import NUMBERS, vectors
 from tinyvae.oracles import (
     LinearGaussian,
@@ -52,49 +54,84 @@ class Given:
 strategy = cache(vectors)  # Hypothesis looks into each strategy once, and that takes its time
 
 
+class Shape(Exception):
+    """A result has another shape than it should."""
+
+
+def shaped(name, array, shape):
+    """Raise Shape if the array has another shape"""
+    if array.shape != shape:
+        raise Shape(f"{name} has shape {array.shape}, where {shape} is meant")
+
+
 @dataclass(frozen=True, eq=False)
-class Law:
-    """A formula, what holds it against a function, and what is given."""
+class RowLaw(Law):
+    """A law by a generator of rows: rows(f, **case) yields (of what, yours, true)."""
 
-    formula: str
-    check: Callable
-    givens: Mapping[str, Given]
+    rows: Callable
 
-    def cases(self, largest):
-        """A strategy for what is given, by name, in up to so many dimensions"""
-        shapes = " ".join(given.shape for given in self.givens.values())
-        letters = sorted(size for size in set(shapes.split()) if size.isalpha())
 
-        @st.composite
-        def case(draw):
-            sizes = {letter: draw(st.integers(1, largest)) for letter in letters}
-            return {name: given.draw(draw, sizes) for name, given in self.givens.items()}
+def law_of_rows(formula, rows, givens):
+    """The RowLaw that holds `rows` against a function, which is an `exercises.Asked`"""
 
-        return case()
+    def check(f, case):
+        f.calls.clear()
+        try:
+            found = [(of, np.asarray(y), np.asarray(t)) for of, y, t in rows(f, **case)]
+        except Unwritten:
+            return
+        except CannotRun:
+            raise
+        except (Broken, Shape) as error:
+            raise Broken(str(error), given=f.given(case)) from None
+        except Exception as error:  # results have shapes that the law cannot work with
+            raise Broken(f"its result does not fit: {error}", given=f.given(case)) from None
+        for of, yours, true in found:
+            if yours.shape != true.shape:
+                message = f"{of} has shape {yours.shape}, where {true.shape} is meant"
+                raise Broken(message, [(of, yours, true)], f.given(case))
+        differ = [row for row in found if not np.allclose(*row[1:], rtol=1e-7, atol=1e-6)]
+        if differ:
+            raise Broken("", differ, f.given(case))
+
+    return RowLaw(formula, formula, check, lambda largest: cases(givens, largest), rows)
+
+
+def cases(givens, largest):
+    """A strategy for what is given, by name, in up to so many dimensions"""
+    shapes = " ".join(given.shape for given in givens.values())
+    letters = sorted(size for size in set(shapes.split()) if size.isalpha())
+
+    @st.composite
+    def case(draw):
+        sizes = {letter: draw(st.integers(1, largest)) for letter in letters}
+        return {name: given.draw(draw, sizes) for name, given in givens.items()}
+
+    return case()
 
 
 @dataclass(frozen=True)
 class Hole:
     """A function that an exercise asks for.
 
-    gives   the names of its results
-    twin    "module:name" of a function of tinyvae that the museum has mistakes of
-    named   mistakes of the museum as this function would make them, by name
-    kl      the KL that it is: "full", "diagonal", "standard-normal", or "moments" for
-            (mean, cov) against N(0, I); the laws of the KL then hold as well
+    gives            the names of its results
+    museum_target    "module:name" of the function of tinyvae that the museum has mistakes of
+    known_mistakes   mistakes of the museum as this function would make them, by name
+    kl               the KL that it is: "full", "diagonal", "standard-normal", or "moments" for
+                     (mean, cov) against N(0, I); the laws of the KL then hold as well
     """
 
     name: str
     gives: tuple[str, ...]
-    twin: str = ""
-    named: Mapping[str, Callable] = field(default_factory=dict)
+    museum_target: str = ""
+    known_mistakes: Mapping[str, Callable] = field(default_factory=dict)
     kl: str = ""
     laws: list[Law] = field(default_factory=list)
 
     def law(self, formula, **givens):
         def enter(check):
             given = {n: g if isinstance(g, Given) else Given(g) for n, g in givens.items()}
-            self.laws.append(Law(formula, check, given))
+            self.laws.append(law_of_rows(formula, check, given))
             return check
 
         return enter
@@ -118,15 +155,6 @@ def hole(exercise, name, gives, **more):
     made = Hole(name, tuple(gives.split()), **more)
     HOLES[exercise].append(made)
     return made
-
-
-class Shape(Exception):
-    """A result has another shape than it should."""
-
-
-def shaped(name, array, shape):
-    if array.shape != shape:
-        raise Shape(f"{name} has shape {array.shape}, where {shape} is meant")
 
 
 # ---- what is given -------------------------------------------------------------------------------
@@ -250,7 +278,7 @@ mean_exp = hole(
     2,
     "log_mean_exp",
     "result",
-    named={
+    known_mistakes={
         "mean-of-logs": np.mean,
         "samples-not-averaged": lambda a: log_mean_exp(a) + math.log(len(a)),
         "largest-weight-lost": lambda a: log_mean_exp(a) - a.max(),
@@ -268,7 +296,7 @@ def _(f, a, c):
     yield "result", f(a + c), log_mean_exp(a) + c
 
 
-density = hole(2, "log_density", "log_p", twin="tinyvae.gaussian:log_density_diagonal")
+density = hole(2, "log_density", "log_p", museum_target="tinyvae.gaussian:log_density_diagonal")
 
 
 @density.law("log N(z; mu, diag exp(logvar)), row by row", z="S Z", mu="Z", logvar="Z")
@@ -297,7 +325,10 @@ log_px = hole(
     2,
     "log_px",
     "result",
-    named={"closed-form-kl-in-weights": kl_in_weights, "mean-of-logs": mean_of_log_weights},
+    known_mistakes={
+        "closed-form-kl-in-weights": kl_in_weights,
+        "mean-of-logs": mean_of_log_weights,
+    },
 )
 
 
@@ -340,8 +371,8 @@ def _(f, log_px_given_z, z):
 # ---- 3 and 6: the likelihood ---------------------------------------------------------------------
 
 BERNOULLI = "tinyvae.bernoulli:nll"
-recon = hole(3, "recon", "recon", twin=BERNOULLI)
-nll = Hole("nll", ("nll",), twin=BERNOULLI)
+recon = hole(3, "recon", "recon", museum_target=BERNOULLI)
+nll = Hole("nll", ("nll",), museum_target=BERNOULLI)
 
 for likelihood in recon, nll:
 
@@ -361,12 +392,12 @@ for likelihood in recon, nll:
 # ---- 3 and 4: the KL -----------------------------------------------------------------------------
 
 STANDARD_NORMAL = "tinyvae.gaussian:kl_to_standard_normal"
-kl = hole(3, "kl", "kl", twin=STANDARD_NORMAL, kl="standard-normal")
+kl = hole(3, "kl", "kl", museum_target=STANDARD_NORMAL, kl="standard-normal")
 elbo = hole(
     3,
     "elbo",
     "elbo",
-    named={
+    known_mistakes={
         "kl-subtracted": lambda mu, logvar, logits, x: kl_rows(mu, logvar) - nll_rows(logits, x),
         "mean-over-pixels": lambda mu, logvar, logits, x: (
             -nll_rows(logits, x) / x.shape[1] - kl_rows(mu, logvar)
@@ -398,7 +429,7 @@ def _(f, p_z, p_x_given_z):
 
 
 to_standard_normal = hole(
-    4, "kl_to_standard_normal", "kl", twin=STANDARD_NORMAL, kl="standard-normal"
+    4, "kl_to_standard_normal", "kl", museum_target=STANDARD_NORMAL, kl="standard-normal"
 )
 diagonal = hole(4, "kl_diagonal", "kl", kl="diagonal")
 full = hole(4, "kl", "kl", kl="full")
@@ -425,7 +456,7 @@ def _(f, mean_q, variance, mean_p):
 
 # ---- 5: sampling that can be differentiated ------------------------------------------------------
 
-reparameterize = hole(5, "reparameterize", "z", twin="tinyvae.gaussian:reparameterize")
+reparameterize = hole(5, "reparameterize", "z", museum_target="tinyvae.gaussian:reparameterize")
 
 
 @reparameterize.law("eps = 0 gives mu", mu="B Z", logvar="B Z")
@@ -448,7 +479,10 @@ def _(f, mu, logvar, eps):
 
 
 backward_of_draw = hole(
-    5, "reparameterize_backward", "dmu dlogvar", twin="tinyvae.gaussian:reparameterize_backward"
+    5,
+    "reparameterize_backward",
+    "dmu dlogvar",
+    museum_target="tinyvae.gaussian:reparameterize_backward",
 )
 
 
@@ -520,7 +554,7 @@ def _(f, dy, a):
 
 
 HOLES[6].append(nll)
-nll_backward = hole(6, "nll_backward", "dlogits", twin="tinyvae.bernoulli:nll_backward")
+nll_backward = hole(6, "nll_backward", "dlogits", museum_target="tinyvae.bernoulli:nll_backward")
 
 
 @nll_backward.law("dlogits = d sum(dnll nll) / dlogits", dnll="B", logits="B D", x=bits("B D"))
@@ -530,7 +564,7 @@ def _(f, dnll, logits, x):
 
 
 kl_backward = hole(
-    6, "kl_backward", "dmu dlogvar", twin="tinyvae.gaussian:kl_to_standard_normal_backward"
+    6, "kl_backward", "dmu dlogvar", museum_target="tinyvae.gaussian:kl_to_standard_normal_backward"
 )
 
 
@@ -547,7 +581,7 @@ loss = hole(
     7,
     "loss",
     "loss",
-    named={
+    known_mistakes={
         "kl-subtracted": lambda recon, kl, beta: np.mean(recon - beta * kl),
         "summed-over-batch": lambda recon, kl, beta: np.sum(recon + beta * kl),
         "beta-ignored": lambda recon, kl, beta: np.mean(recon + kl),
@@ -633,7 +667,7 @@ autoencoder_loss = hole(
     8,
     "autoencoder_loss",
     "loss",
-    named={
+    known_mistakes={
         "mean-over-pixels": lambda logits, x: np.mean(nll_rows(logits, x)) / x.shape[1],
         "summed-over-batch": lambda logits, x: np.sum(nll_rows(logits, x)),
     },

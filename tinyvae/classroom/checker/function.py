@@ -26,6 +26,7 @@ from tinyvae.classroom.checker.values import (
     LIBRARIES,
     Described,
     Kind,
+    Rng,
     escape,
     from_library,
     into_library,
@@ -33,6 +34,14 @@ from tinyvae.classroom.checker.values import (
 )
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class CallFailed(Exception):
+    """`Function.__call__` did not give a value; `described` is the outcome's error."""
+
+    def __init__(self, outcome):
+        self.outcome, self.described = outcome, outcome.error
+        super().__init__(outcome.error)
 
 
 class CannotRun(ValueError):
@@ -62,6 +71,7 @@ class Outcome:
     error         "" or "ValueError: what it says (mine.py, line 7)"; then value is None
     error_types   the class of the exception and its bases: ("LinAlgError", "ValueError", ...)
     raised_in     the innermost function of the user's file that was at work when it raised
+    line          the last line of the user's file in its traceback, or 0
     changed       names of the arguments that were written in place
     gradients     of the sum of the answer, by each argument, as trees of arrays; an entry is None
                   where the answer does not depend on that argument (or is detached from it)
@@ -75,6 +85,7 @@ class Outcome:
     error: str = ""
     error_types: tuple[str, ...] = ()
     raised_in: str = ""
+    line: int = 0
     changed: tuple[str, ...] = ()
     gradients: list | None = None
     no_gradient: str = ""
@@ -104,6 +115,7 @@ class Function:
     doc           its docstring, or ""
     is_module     is it a torch.nn.Module, or a method of one?  Then `training` means something
     mentions      the global names that its code uses
+    elsewhere     seconds that its calls have taken in another process
     """
 
     name = shown_name = doc = ""
@@ -113,6 +125,18 @@ class Function:
     line = 0
     is_module = False
     mentions: tuple[str, ...] = ()
+    elsewhere = 0.0
+
+    def clock(self):
+        """Seconds of work so far, here and where the function is; for differences"""
+        return time.thread_time() + self.elsewhere
+
+    def __call__(self, *arguments):
+        """The value of `call`; CallFailed if there is none"""
+        outcome = self.call(list(arguments))
+        if outcome.error:
+            raise CallFailed(outcome)
+        return outcome.value
 
     def call(
         self,
@@ -137,6 +161,29 @@ class Function:
         training    True or False sets the mode of a torch.nn.Module before
         """
         raise NotImplementedError
+
+    @property
+    def __name__(self):
+        return self.name
+
+    @property
+    def __signature__(self):
+        if self.parameters is None:
+            raise ValueError(f"the signature of {self.shown_name} cannot be seen")
+        kinds = {"*": inspect.Parameter.VAR_POSITIONAL, "**": inspect.Parameter.VAR_KEYWORD}
+        plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        return inspect.Signature(
+            [
+                inspect.Parameter(
+                    p.name,
+                    kinds.get(p.variadic, plain[p.keyword_only]),
+                    default=p.default
+                    if not (p.required or p.variadic)
+                    else inspect.Parameter.empty,
+                )
+                for p in self.parameters
+            ]
+        )
 
     @property
     def names(self):
@@ -191,7 +238,8 @@ class LocalFunction(Function):
         self.name = name if name is not None else _name_of(f)
         self.shown_name = escape(self.name, 80)
         code = _code_of(f)
-        self.path = path or (code.co_filename if code else None)
+        self.made_in = code.co_filename if code else None
+        self.path = path or self.made_in
         self.line = code.co_firstlineno if code else 0
         self.doc = escape(doc, 2000) if isinstance(doc := _peek(f, "__doc__"), str) else ""
         self.parameters = _parameters(f)
@@ -245,23 +293,39 @@ class LocalFunction(Function):
             )
 
     def _failed(self, error, seconds):
+        path = self.path if line_of(error, self.path) else self.made_in
         return Outcome(
-            error=describe(error, self.path),
+            error=describe(error, path),
             error_types=tuple(escape(base.__name__, 80) for base in type(error).__mro__),
-            raised_in=_innermost(error, self.path),
+            raised_in=_innermost(error, path),
+            line=line_of(error, path),
             seconds=seconds,
         )
 
     def _changed(self, arguments, keywords, given, named, library, dtype):
         """The names of the arguments that differ from what they were made of"""
-        changed = []
-        before = from_library(into_library([list(arguments), dict(keywords)], library, dtype))[0]
-        after = from_library([given, named])[0]
         names = self.names
-        for i, (old, new) in enumerate(zip(before[0], after[0], strict=True)):
-            if not same(old, new):
-                changed.append(names[i] if i < len(names) else f"argument {i + 1}")
-        return (*changed, *(name for name in keywords if not same(before[1][name], after[1][name])))
+        called = [names[i] if i < len(names) else f"argument {i + 1}" for i in range(len(given))]
+        pairs = [*zip(called, arguments, given, strict=True)]
+        pairs += [(name, keywords[name], named[name]) for name in keywords]
+        return tuple(
+            name for name, old, new in pairs if not _is_untouched(old, new, library, dtype)
+        )
+
+
+def _is_untouched(old, new, library, dtype):
+    """Does `new` still hold what it was made of?"""
+    if isinstance(new, np.ndarray):
+        old = np.asarray(old)
+        return new.shape == old.shape and new.tobytes() == old.astype(new.dtype).tobytes()
+    if old is None or isinstance(old, (bool, int, float, str, Rng)):
+        return True
+    return same(from_library(into_library(old, library, dtype))[0], from_library(new)[0])
+
+
+def as_function(f):
+    """f itself if it is a `Function`, else a LocalFunction"""
+    return f if isinstance(f, Function) else LocalFunction(f)
 
 
 # ---- what a function is --------------------------------------------------------------------------
@@ -430,6 +494,8 @@ def describe(error, path=None):
     path    that file; otherwise the file of the first function that was called from here.
     Nothing that the exception itself does (a __str__ that raises, control characters) gets out.
     """
+    if isinstance(error, CallFailed):
+        return error.described
     try:
         message = str(error).strip().split("\n")[0]
     except BaseException as broken:
@@ -441,21 +507,31 @@ def describe(error, path=None):
         if os.path.dirname(frame.filename) != HERE
     ]
     path = path or (frames[0].filename if frames else None)
-    frames = [frame for frame in frames if frame.filename == path]
+    frames = [frame for frame in frames if is_in(frame.filename, path)]
     where = ""
     if frames:
-        where = f" ({escape(os.path.basename(path), 80)}, line {frames[-1].lineno})"
+        home = os.path.basename(frames[-1].filename)
+        where = f" ({escape(home, 80)}, line {frames[-1].lineno})"
     return f"{escape(type(error).__name__, 80)}{': ' if message else ''}{message}{where}"
+
+
+def is_in(filename, path):
+    """Is this file, or this cell of a notebook, the user's file?"""
+    return path is not None and (filename == path or filename.startswith(f"{path}, cell "))
+
+
+def line_of(error, path):
+    """The last line of the user's file in the traceback; 0 if there is none"""
+    walked = traceback.walk_tb(error.__traceback__)
+    found = [line for frame, line in walked if is_in(frame.f_code.co_filename, path)]
+    return found[-1] if found else 0
 
 
 def _innermost(error, path):
     """The function of the user's file that was at work when the error was raised"""
-    names, trace = [], error.__traceback__
-    while trace:
-        if trace.tb_frame.f_code.co_filename == path:
-            names.append(trace.tb_frame.f_code.co_name)
-        trace = trace.tb_next
-    return escape(names[-1], 80) if names else ""
+    walked = traceback.walk_tb(error.__traceback__)
+    found = [f.f_code.co_name for f, _ in walked if is_in(f.f_code.co_filename, path)]
+    return escape(found[-1], 80) if found else ""
 
 
 # ---- random states -------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from tinyvae.classroom.checker import sandbox as child
+from tinyvae.classroom.checker import sandbox
 from tinyvae.classroom.checker.adapter import (
     SIGNATURES,
     CannotRun,
@@ -38,7 +38,6 @@ SECONDS = (
     5.0  # that a slow function itself may use, over all laws; at least 3 cases a law are tried
 )
 SHRINKING = 1.5  # seconds of work that the search for the smallest case may take
-TIMEOUT = 10.0  # seconds that one call may take
 
 
 @dataclass
@@ -99,9 +98,7 @@ class Report:
 # ---- judging -------------------------------------------------------------------------------------
 
 
-def check_kl(
-    f, signature=None, std=False, *, seed=0, examples=EXAMPLES, before_each_call=lambda: None
-):
+def check_kl(f, signature=None, std=False, *, seed=0, examples=EXAMPLES):
     """Try f on every law of the KL and say what is wrong with it.
 
     f           kl(mean_q, cov_q, mean_p, cov_p), kl(mu_q, logvar_q, mu_p, logvar_p) or
@@ -116,7 +113,7 @@ def check_kl(
         raise CannotRun(f"examples must be at least 3, not {examples}: fewer prove nothing")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        subject = probe(f, form, before_each_call)
+        subject = probe(f, form)
         return _judge(subject, seed, examples)
 
 
@@ -126,7 +123,8 @@ def kl_laws(f, signature=None, std=False, **options):
     def test():
         __tracebackhide__ = True
         report = check_kl(f, signature, std, **options)
-        assert report.right, f"\n{report}"
+        if not report.right:  # not an assert, which python -O leaves out
+            raise AssertionError(f"\n{report}")
 
     test.__name__ = f"test_{getattr(f, '__name__', 'kl')}"
     test.__doc__ = "The laws of the KL between Gaussians."
@@ -309,8 +307,7 @@ def _hypothesis(attempt, strategy, seed, examples, shrink):
 
 
 def _name(subject):
-    name = getattr(subject.f, "__name__", type(subject.f).__name__)
-    return f"{name}({', '.join(subject.form.names)})"
+    return f"{subject.f.shown_name}({', '.join(subject.form.names)})"
 
 
 def _takes(subject):
@@ -469,33 +466,22 @@ def _plain(value):
 # ---- a file --------------------------------------------------------------------------------------
 
 
-def session(module, request, pulse):
-    """What the child process runs: find the function, judge it"""
-    f = child.the_function(module, request.pop("function"))
-    return asdict(check_kl(f, **request, before_each_call=pulse.beat))
-
-
 def run_file(
-    path, function=None, *, signature=None, std=False, seed=0, examples=EXAMPLES, timeout=TIMEOUT
+    path,
+    function=None,
+    *,
+    signature=None,
+    std=False,
+    seed=0,
+    examples=EXAMPLES,
+    timeout=sandbox.TIMEOUT,
+    limit=sandbox.LIMIT,
 ):
     """check_kl for a function in a file, in a child process.  CannotRun if there is no verdict."""
-    request = {
-        "function": function,
-        "signature": signature,
-        "std": std,
-        "seed": seed,
-        "examples": examples,
-    }
-    answer = child.run(path, "tinyvae.classroom.checker.kl:session", request, timeout=timeout)
-    report = Report.from_dict(answer.value)
-    for name in ("stdout", "stderr"):
-        printed = getattr(answer, name).splitlines()
-        if printed:
-            lines = f"{len(printed)} line{'s' if len(printed) > 1 else ''}"
-            first = repr(printed[0][:50])
-            report.notes.append(f"It printed {lines} to {name}, kept apart here; first: {first}")
-    if not child.memory_is_guarded():
-        report.notes.append("On this platform nothing limits the memory that it may take.")
+    with sandbox.open_file(path, seed=seed, timeout=timeout, limit=limit) as file:
+        f = sandbox.choose_function(file, function)
+        report = check_kl(f, signature, std, seed=seed, examples=examples)
+        report.notes += file.notes()
     return report
 
 
@@ -508,7 +494,9 @@ def main(
     json=False,
     seed=0,
     examples=EXAMPLES,
-    timeout=TIMEOUT,
+    timeout=sandbox.TIMEOUT,
+    limit=sandbox.LIMIT,
+    hints=None,
 ):
     """Judge the function, print the report.  Returns the exit status:
 
@@ -523,6 +511,7 @@ def main(
             seed=seed,
             examples=examples,
             timeout=timeout,
+            limit=limit,
         )
     except CannotRun as reason:
         print(f"tinyvae check kl: {reason}", file=sys.stderr)
@@ -539,21 +528,17 @@ def arguments(parser):
     parser.add_argument(
         "--std", action="store_true", help="scales are standard deviations, not log-variances"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--seed", type=int, default=0, help="of the cases (%(default)s)")
     parser.add_argument(
         "--examples", type=int, default=EXAMPLES, help="cases for each law (%(default)s)"
     )
-    parser.add_argument(
-        "--timeout", type=float, default=TIMEOUT, help="seconds for one call (%(default)g)"
-    )
+    sandbox.arguments(parser)
     return parser
 
 
 def run(args):
     """`tinyvae check kl` with parsed arguments.  Returns the exit status."""
     try:
-        path, function = child.split(args.target)
+        path, function = sandbox.split(args.target)
     except CannotRun as reason:
         print(f"tinyvae check kl: {reason}", file=sys.stderr)
         return 2
@@ -562,10 +547,8 @@ def run(args):
         function,
         signature=args.signature,
         std=args.std,
-        json=args.json,
-        seed=args.seed,
         examples=args.examples,
-        timeout=args.timeout,
+        **sandbox.options(args),
     )
 
 

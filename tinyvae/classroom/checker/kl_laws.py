@@ -328,8 +328,8 @@ def one_number(kl, pair):
         raise Broken(pair, says=says)
     if array.dtype.kind != "f" and not isinstance(result, int):
         raise Broken(pair, says=f"it gave {array.dtype}, where a KL is a real number")
-    if array.dtype.name in ("float16", "bfloat16"):
-        raise Broken(pair, says=f"it gave {array.dtype}: three digits are too few for a KL")
+    if kl.kind.dtype in ("float16", "bfloat16"):
+        raise Broken(pair, says=f"it gave {kl.kind.dtype}: three digits are too few for a KL")
 
 
 @law("same answer twice", "f(x) = f(x)", one_pair, values=False)
@@ -348,13 +348,8 @@ def same_answer_twice(kl, pair):
 @law("arguments untouched", "they are as before", one_pair, values=False)
 def arguments_untouched(kl, pair):
     """Arguments are the caller's: they are read, not written."""
-    arguments = kl.arguments(*pair)
-    before = [np.array(as_array(argument)) for argument in arguments]
-    kl.answer(arguments)
-    for name, old, new in zip(kl.form.names, before, arguments, strict=True):
-        new = as_array(new)
-        if old.shape != new.shape or np.any(old != new):
-            raise Broken(pair, says=f"it changes its argument {name} in place")
+    for name in kl.call(kl.arguments(*pair)).changed:
+        raise Broken(pair, says=f"it changes its argument {name} in place")
 
 
 @law("zero at equality", "KL(q || q) = 0", one_pair)
@@ -585,6 +580,6 @@ def unhurt(law, kl, case):
     try:
         law(kl, *case)
     except Raised as failure:
-        raise Broken(pair_of(case), says=f"it raised {failure}") from failure.error
+        raise Broken(pair_of(case), says=f"it raised {failure}") from None
     except NotNumbers as failure:
         raise Broken(pair_of(case), says=str(failure)) from None

@@ -10,10 +10,10 @@ these `Distribution` and `Rng`, which stand for objects of the function's own li
 """
 
 import dataclasses
-import json
 import math
 import numbers
 from dataclasses import dataclass
+from json import dumps, loads  # by name: the user's code may spoil the module
 
 import numpy as np
 
@@ -358,7 +358,7 @@ DTYPES = {
 def pack(tree):
     """The tree as bytes: the length of a JSON text, the text, the bytes of the arrays"""
     buffers = []
-    text = json.dumps(_packed(tree, buffers)).encode()
+    text = dumps(_packed(tree, buffers)).encode()
     return b"".join([len(text).to_bytes(8, "little"), text, *buffers])
 
 
@@ -392,7 +392,7 @@ def unpack(data):
     """The tree in these bytes.  ValueError if they hold none."""
     try:
         size = int.from_bytes(data[:8], "little")
-        tree, end = _unpacked(json.loads(data[8 : 8 + size]), memoryview(data), 8 + size)
+        tree, end = _unpacked(loads(data[8 : 8 + size]), memoryview(data), 8 + size)
     except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise ValueError(f"the bytes hold no values: {error}") from None
     if end != len(data):
