@@ -6,7 +6,7 @@ const CODES = encode(MODEL, DIGITS).mu;
 const digit = (n) => DIGITS.slice(n * D, n * D + D);
 const code = (n) => [CODES[2 * n], CODES[2 * n + 1]];
 const HALF = clip(Math.ceil(2 * (0.25 + CODES.reduce((m, v) => Math.max(m, Math.abs(v)), 0))) / 2, 3, 6);
-const grid = createGrid(HALF, 0.1);
+const grid = createGrid(Math.max(HALF, Math.min(HALF + 1.5, 5)), 0.1); // beyond what is shown
 const random = createRandom(1);
 const state = { x: digit(0), number: 0, z: [0, 0], q: null, true: null, drawn: [], pixel: -1, cursor: -1 };
 
@@ -151,9 +151,9 @@ function drawCloud(context, size) { // the cells of p(z|x), as dense as they are
     image.data[at + 3] = 215 * Math.sqrt(p[g] / top);
   }
   own.putImageData(image, 0, 0);
-  const margin = (grid.cell / 2 / (2 * HALF)) * size; // a cell is centred on its point
+  const reach = ((grid.half + grid.cell / 2) * size) / (2 * HALF); // a cell is centred on its point
   context.imageSmoothingEnabled = true;
-  context.drawImage(cells, -margin, -margin, size + 2 * margin, size + 2 * margin);
+  context.drawImage(cells, size / 2 - reach, size / 2 - reach, 2 * reach, 2 * reach);
 }
 
 const plane = createSurface($("plane"), 1, (context, size) => {
@@ -313,7 +313,7 @@ function showBound() {
   const start = Math.max(0, Math.floor(-elbo - 6 * Math.max(klQ, gap, 1)));
   setBar("bar-bound", [[recon - start, `recon ${fixed(recon, 1)}`], [klQ, `KL ${fixed(klQ, 1)}`]]);
   setBar("bar-truth", [[-log_px - start, `\u2212log p(x) ${fixed(-log_px, 1)}`], [gap, `gap ${fixed(gap, 1)}`]]);
-  $("bar-says").textContent = `\u2212ELBO, split in two ways. The bars start at ${start} nats.`;
+  $("bar-says").textContent = start > 0 ? `the bars start at ${start}` : "";
 }
 
 function ink(pixel, value) { // on large pictures the pen is a cross of five pixels

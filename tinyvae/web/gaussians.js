@@ -159,7 +159,7 @@ const lineShows = ["q", "p"].map((name) => createSliders("line", name, line[name
 function showLine() {
   const q = onLine(line.q), p = onLine(line.p);
   lineShows.forEach((show) => show());
-  showTable("line-table", ["", "KL(q || p)", "KL(p || q)"], klRows(q, p));
+  showTable("line-table", ["nats", "KL(q || p)", "KL(p || q)"], klRows(q, p));
   $("line-says").textContent = "q solid, p dashed. Drag a peak to move it, its flank to widen it.";
   lineSurface.soon();
   say(`KL(q || p) is ${fixed(klGaussians(q, p))}, KL(p || q) is ${fixed(klGaussians(p, q))} nats`);
@@ -281,12 +281,12 @@ moves($("both"), [both.q, both.p], showBoth);
 function showBoth() {
   const q = gaussianOf(both.q), p = gaussianOf(both.p), right = klGaussians(q, p), terms = klTerms(q, p);
   bothShows.forEach((show) => show());
-  showTable("both-table", ["", "KL(q || p)", "KL(p || q)"], klRows(q, p));
-  showTable("mistakes", ["formula", "value", "off by", ""], [
+  showTable("both-table", ["nats", "KL(q || p)", "KL(p || q)"], klRows(q, p));
+  showTable("mistakes", ["formula", "value", "off by", "so it"], [
     ["right", fixed(right, 3), "", "", "sum"],
     ...MISTAKES.map(({ name, value }) => {
       const wrong = value(q, p, terms), off = wrong - right;
-      const verdict = Math.abs(off) < 5e-4 ? "hides here" : wrong < 0 ? "negative!" : "";
+      const verdict = Math.abs(off) < 5e-4 ? "hides" : wrong < 0 ? "is negative" : "";
       return [name, fixed(wrong, 3), (off > 0 && Math.abs(off) >= 5e-4 ? "+" : "") + fixed(off, 3), verdict];
     }),
   ]);
@@ -342,7 +342,7 @@ function showBoundNow() {
   setBar("bar-constant", [[SHOWN - within, `ELBO ${fixed(elbo)}`], [within, `gap ${fixed(gap)}`]]);
   $("bar-says").textContent = `ELBO + gap = ${fixed(elbo + gap, 6)} = log p(x), wherever q is. ` +
     (gap > SHOWN ? `The gap is longer than this bar of ${SHOWN} nats.` : `The bar shows the last ${SHOWN} nats.`);
-  showTable("bound-table", ["", "nats"], [
+  showTable("bound-table", ["term", "nats"], [
     ["E_q[log p(x|z)]", fixed(likelihood, 3)],
     ["\u2212 KL(q || p(z)), the regulariser", fixed(-regulariser, 3)],
     ["ELBO", fixed(elbo, 3), "sum"],

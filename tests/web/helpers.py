@@ -1,0 +1,71 @@
+"""What the tests of the pages share: opening a page, reading what it holds, planting a mistake."""
+
+import base64
+import json
+import re
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from tinyvae import VAE
+
+
+@contextmanager
+def opened(browser, path, width=1200, height=800, address="", **options):
+    """A page of the browser at this file, when it says that it is ready
+
+    At the end: it has asked for nothing but itself, and its console is empty.
+    """
+    path = Path(path).resolve()
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, offline=True, **options
+    )
+    page, asked, said = context.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url.split("#")[0]))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    try:
+        page.set_default_timeout(10_000)
+        page.goto(path.as_uri() + address)
+        page.wait_for_selector("html[data-ready]")
+        yield page
+        assert (set(asked), said) == ({path.as_uri()}, []), (asked, said)
+    finally:
+        context.close()
+
+
+def source(name):
+    """The text of a file in tinyvae/web"""
+    return files("tinyvae.web").joinpath(name).read_text("utf-8")
+
+
+def planted(text, right, wrong):
+    """The text with a mistake in one place"""
+    assert text.count(right) == 1, f"{text.count(right)} times: {right}"
+    return text.replace(right, wrong)
+
+
+def packed_of(page):
+    """What the explorer's page holds"""
+    return json.loads(re.search(r"const PACKED = (\{.*\});", page)[1])
+
+
+def vae_of(packed):
+    """The VAE whose weights these are, as float64"""
+    dtype = {"float32": "<f4", "float16": "<f2"}[packed["dtype"]]
+    weights = np.frombuffer(base64.b64decode(packed["weights"]), dtype)
+    parts = np.split(weights.astype(np.float64), np.cumsum(packed["sizes"])[:-1])
+    parts = dict(zip(packed["names"], parts, strict=True))
+    params = {k: v if k.endswith("b") else v.reshape(-1, parts[k[:-1] + "b"].size)
+              for k, v in parts.items()}  # fmt: skip
+    hidden = [params[f"encoder.{i}.b"].size for i in range(packed["layers"])]
+    return VAE(params, params["logits.b"].size, hidden, 2, packed["activation"])
+
+
+def digits_of(packed, key="digits"):
+    """The images that the page holds, x (N, D)"""
+    D = int(np.prod(packed["shape"]))
+    rows = np.frombuffer(base64.b64decode(packed[key]), np.uint8).reshape(-1, -(-D // 8))
+    return np.unpackbits(rows, axis=1)[:, :D].astype(np.float64)
