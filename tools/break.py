@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyvae import checkpoint
-from tools import kill
+from tools import faults, kill
 
 SMALL = "digits", "--hidden", "4", "--batch-size", "500"
 ENDLESS = *SMALL, "--epochs", "100000"
@@ -481,6 +481,20 @@ def little_memory(folder):
     return "0 or a sentence, 2"
 
 
+def faulty(command, kind, name):
+    @attack("fault", f"{command}: 25 of its {name} fail, in turn", "nothing lost")
+    def attempt(folder):
+        if not faults.possible():
+            raise NotHere
+        done = faults.sweep(command, kind, places=25, capture_output=True, text=True)
+        return "nothing lost" if done.returncode == 0 else done.stdout or done.stderr
+
+
+for command in faults.COMMANDS:
+    faulty(command, faults.ALLOCATION, "allocations")
+    faulty(command, faults.CALL, "system calls")
+
+
 # --- names, and where things are ----------------------------------------------------------------
 
 
@@ -673,12 +687,11 @@ def attempt(one):
 
 
 def all_attacks():
-    """The attacks of this file, of the checker, and those that make memory and the system fail"""
-    others = []
-    for name in "tools.break_checker", "tools.faults":
-        with contextlib.suppress(ModuleNotFoundError):
-            others += importlib.import_module(name).ATTACKS
-    return [*ATTACKS, *(Attack(*other) for other in others)]
+    """The attacks of this file, and those on the checker, which has a file of its own."""
+    with contextlib.suppress(ModuleNotFoundError):
+        checker = importlib.import_module("tools.break_checker")
+        return [*ATTACKS, *(Attack(*other) for other in checker.ATTACKS)]
+    return list(ATTACKS)
 
 
 def main():

@@ -57,8 +57,8 @@ def build(folder):
     return library
 
 
-def sweep(command, kind, places, seed=0):
-    """Start a process with the library preloaded that tries so many places  ->  its exit status"""
+def sweep(command, kind, places, seed=0, **options):
+    """A process with the library preloaded that tries so many places  ->  CompletedProcess"""
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         environment = kill.ENVIRONMENT | {
             "LD_PRELOAD": str(build(folder)),
@@ -67,7 +67,7 @@ def sweep(command, kind, places, seed=0):
         }
         words = [command, str(kind), str(places), str(seed)]
         return subprocess.run([sys.executable, "-m", "tools.faults", "--inside", *words],
-                              cwd=folder, env=environment).returncode  # fmt: skip
+                              cwd=folder, env=environment, **options)  # fmt: skip
 
 
 # --- inside -------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def main():
         print("needs Linux and a C compiler")
         return 2
     statuses = [
-        sweep(command, kind, args.places, args.seed)
+        sweep(command, kind, args.places, args.seed).returncode
         for command in args.commands or COMMANDS
         for kind in (ALLOCATION, CALL)
     ]

@@ -253,6 +253,28 @@ def test_what_could_not_be_read_again_is_not_saved(tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_an_epoch_that_is_half_copied_is_not_saved(monkeypatch):
+    """There is no memory in the middle of copying: what is there is neither epoch."""
+    run, calls, copyto = a_run(1), [], np.copyto
+    snapshot = checkpoint.Snapshot(run)
+
+    def failing(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            raise MemoryError
+        copyto(*args)
+
+    go_on(run, 2)
+    monkeypatch.setattr(np, "copyto", failing)
+    with pytest.raises(MemoryError):
+        snapshot.take()
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match="the last epoch could not be copied"):
+        snapshot.files()
+    snapshot.take()
+    assert snapshot.files() == {n: c for n, c in checkpoint.pack(*run).items() if "csv" not in n}
+
+
 def test_one_training_at_a_time(tmp_path):
     with (
         checkpoint.lock(tmp_path),

@@ -1,6 +1,7 @@
 """The program `tinyvae`: what it prints, what it refuses, what it leaves behind."""
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -527,10 +528,41 @@ def test_the_sentence_says_what_is_wrong(arguments, word, places, monkeypatch, c
     assert word in run(capsys, *arguments)[2]
 
 
+def hidden(error):
+    """The error that clean-up code raises over another one"""
+    try:
+        try:
+            raise error
+        finally:
+            raise ValueError("I/O operation on closed file")
+    except ValueError as second:
+        return second
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["-x", "--resume", "a b", "it's", "$HOME", "caf\u00e9", "a\nb", "\x1b", "a\udcff", "\\", "a/b"],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_path_is_printed_as_a_shell_word_that_leads_back(name, encoding, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding))
+    word = cli._shell_word(name)
+    word.encode(encoding)
+    assert word.isprintable()
+    assert not word.startswith("-")
+    said = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True)
+    assert said.stdout in (os.fsencode(name), os.fsencode(f"./{name}"))
+
+
 @pytest.mark.parametrize(
     "error, said",
     [
         (MemoryError(), "there is not enough memory for this"),
+        (hidden(MemoryError()), "there is not enough memory for this"),
+        (hidden(OSError(12, "Cannot allocate memory")), "there is not enough memory for this"),
+        (SystemError("<ufunc> returned NULL without setting an exception"), "there is not enough"),
+        (OSError(28, "No space left on device"), "the output: No space left on device"),
+        (OSError(24, "Too many open files"), "the system: Too many open files"),
         (OSError(28, "No space left on device", "x"), "x: No space left on device"),
     ],
 )
