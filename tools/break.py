@@ -114,6 +114,12 @@ def begin(folder, *options, epochs=3):
     return process
 
 
+def remove(folder):
+    """rm -rf, again and again while a training writes into it"""
+    while os.path.exists(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def stop(process):
     process.terminate()
     process.communicate()
@@ -140,10 +146,7 @@ def both(*got):
 @attack("folder", "rm -rf run, a new training there", "new one stays, old 2")
 def removed_and_made_anew(folder):
     first = begin(folder / "run", "--hidden", "16")
-    shutil.rmtree(folder / "run", ignore_errors=True)
-    shutil.rmtree(folder / "run", ignore_errors=True)
-    if os.path.exists(folder / "run" / "checkpoint.npz"):
-        return "still there"
+    remove(folder / "run")
     kill.finish("train", *SMALL, "--epochs", "3", "--out", folder / "run")
     got = outcome(first, "was removed")
     units = checkpoint.load(folder / "run").hidden_dims
@@ -155,8 +158,7 @@ def removed_and_made_anew(folder):
 @attack("folder", "rm -rf run", "sentence, 2")
 def removed(folder):
     process = begin(folder / "run")
-    while os.path.exists(folder / "run"):
-        shutil.rmtree(folder / "run", ignore_errors=True)
+    remove(folder / "run")
     got = outcome(process, "was removed while a training was using it")
     return f"{got}, made again" if os.path.exists(folder / "run") else got
 

@@ -124,6 +124,9 @@ MISTAKES = {
     "a name that ASCII cannot say": Mistake(
         "cli.py", "if text.isprintable():", "if True:", "test_cli:shell_word"
     ),
+    "a circle": Mistake(
+        "cli.py", "it belongs to a run whose", "go on by --resume; no", "test_break:lost"
+    ),
     "data not compared": Mistake(
         "cli.py",
         'if _fingerprint(dataset) == run.options.get("data_sha256"):',
