@@ -107,6 +107,11 @@ COMMANDS = {
         "tinyvae check kl mine.py:my_kl",
         "tinyvae.classroom.checker.kl",
     ),
+    "mark": Command(
+        "mark a folder of submissions of exercises",
+        "tinyvae mark handed_in --csv marks.csv --feedback feedback --hints 1",
+        "tinyvae.classroom.marking.command",
+    ),
     "bugs": Command(
         "a museum of classic mistakes",
         "tinyvae bugs std-is-exp-logvar",

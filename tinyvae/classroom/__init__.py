@@ -13,10 +13,11 @@ import importlib
 _HOME = {
     "CannotRun": "checker.adapter",
     "Report": "checker.kl",
+    "check_here": "marking.cell",
     "check_kl": "checker.kl",
     "kl_laws": "checker.kl",
 }
-__all__ = ["CannotRun", "Report", "check_kl", "kl_laws"]
+__all__ = ["CannotRun", "Report", "check_here", "check_kl", "kl_laws"]
 
 
 def __getattr__(name):

@@ -15,11 +15,10 @@ import __future__
 
 import ast
 import contextlib
-import ctypes
 import faulthandler
-import fcntl
 import functools
 import importlib
+import itertools
 import linecache
 import operator
 import os
@@ -121,7 +120,9 @@ def _import_all(names):
 def _prctl(option, value):
     """prctl of Linux; elsewhere nothing"""
     if LINUX:
-        with contextlib.suppress(OSError, AttributeError):
+        with contextlib.suppress(ImportError, OSError, AttributeError):
+            import ctypes
+
             ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
@@ -314,6 +315,9 @@ def _end_all(watch):
         time.sleep(0.005)
 
 
+UNPARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
+BLOCKS = ("def ", "class ", "async def ", "import ", "from ", "@")  # what a statement begins with
+
 # ---- the worker ----------------------------------------------------------------------------------
 
 
@@ -346,6 +350,8 @@ def _work_in_child(control, data, where, pipes, asked):
 
 def _high(fd):
     """The same file under a number that a loop over the first few hundred does not close"""
+    import fcntl
+
     for number in (900, 200, 20):
         with contextlib.suppress(OSError):
             made = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, number)
@@ -405,9 +411,7 @@ class Worker:
 
     def import_file(self):
         _import_all(self.preload)
-        if "torch" in sys.modules:
-            with contextlib.suppress(Exception):
-                sys.modules["torch"].set_num_threads(1)
+        _one_thread()
         send(self.channel, "prepared")
         sys.dont_write_bytecode = True
         if self.folder:
@@ -435,23 +439,39 @@ class Worker:
             lines = source.splitlines(keepends=True)
             linecache.cache[name] = (len(source), None, lines, name)
             try:
-                tree = compile(source, name, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+                parts = [self._parsed(source, name)]
+            except UNPARSED as error:
+                if not (self.lenient or notebook):
+                    return self._syntax(error, name)
+                self.notes.append(self._syntax(error, name))
+                parts = self._parts(source, name)
+            for tree, flags in parts:
+                if self.lenient:
+                    for node in tree.body:
+                        self._run_statement(node, name, module, flags)
+                    continue
                 code = compile(tree, name, "exec", dont_inherit=True)
-            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-                message = self._syntax(error, name)
-                if not notebook:
-                    return message
-                self.notes.append(message)
-                continue
-            if not self.lenient:
                 error = self._run(code, module)
                 if error:
                     return error
-            else:
-                flags = code.co_flags & _FUTURES
-                for node in tree.body:
-                    self._run_statement(node, name, module, flags)
         return ""
+
+    def _parsed(self, source, name):
+        """(the tree of the code, its __future__ flags)"""
+        tree = compile(source, name, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+        code = compile(tree, name, "exec", dont_inherit=True)
+        return tree, code.co_flags & _FUTURES
+
+    def _parts(self, source, name):
+        """The functions and classes of the code that can be parsed, one by one"""
+        lines = source.splitlines(keepends=True)
+        starts = [i for i, line in enumerate(lines) if line.startswith(BLOCKS)]
+        edges = sorted({0, *starts, len(lines)})
+        found = []
+        for start, end in itertools.pairwise(edges):
+            with contextlib.suppress(*UNPARSED):
+                found.append(self._parsed("\n" * start + "".join(lines[start:end]), name))
+        return found
 
     def _run_statement(self, node, name, module, flags):
         if [name, node.lineno] in self.skip:
@@ -508,6 +528,10 @@ class Worker:
             found = {"cannot": escape(reason)}
         send(self.channel, found)
 
+    def _load(self, names):
+        _import_all(names.split())
+        _one_thread()
+
     def _entries(self, _):
         return [
             [e.name, e.kind, e.line, e.type_name, list(e.bases), list(e.methods)]
@@ -552,6 +576,12 @@ class Worker:
             "drew": list(outcome.drew),
             "seconds": outcome.seconds,
         }
+
+
+def _one_thread():
+    with contextlib.suppress(Exception):
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(1)
 
 
 _FUTURES = functools.reduce(

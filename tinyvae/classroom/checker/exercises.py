@@ -317,9 +317,13 @@ def run_file(
 
 
 def unjudged(path, reason, exercise=None):
-    """The Report on a file of which nothing could be judged, for --json"""
-    verdict = Verdict("", "cannot", message=str(reason))
-    return Report("", [verdict], [], sandbox.short(path), exercise)
+    """The Report on a file of which nothing could be judged"""
+    from tinyvae.classroom.checker.exercise_laws import HOLES, TITLES
+
+    names = [hole.name for hole in HOLES.get(exercise, ())] or [""]
+    verdicts = [Verdict(name, "cannot", message=str(reason)) for name in names]
+    title = f"Exercise {exercise}: {TITLES[exercise]}" if exercise in TITLES else ""
+    return Report(title, verdicts, [], sandbox.short(path), exercise)
 
 
 def main(path, function=None, *, json=False, hints=ALL_HINTS, **options):

@@ -307,7 +307,7 @@ class RemoteFile:
         self.keeper = keeper or Keeper()
         self.left = limit
         self.where = tempfile.TemporaryFile()  # noqa: SIM115  as long as this
-        self.skip, self.at = [], None
+        self.skip, self.at, self.loaded = [], None, set()
         self.channel = None
         self.worker = None
         self.generation = 0
@@ -360,11 +360,18 @@ class RemoteFile:
 
     # -- what the process says
 
+    def _load(self, library):
+        """Import PyTorch or JAX there, which does not count against the time of a call"""
+        if library in ("torch", "jax") and library not in self.loaded:
+            self._ask("load", library)
+            self.loaded.add(library)
+
     def _ask(self, question, about=None):
         if self.channel is None:
             self._start()
         self._send({"ask": question, "about": about})
-        answer = self._receive(self.timeout, "a call" if question == "call" else "looking at it")
+        doing = {"call": "a call", "load": "preparing"}.get(question, "looking at it")
+        answer = self._receive(PREPARING if question == "load" else self.timeout, doing)
         with self._checked():
             if "cannot" in answer:
                 raise CannotRun(str(answer["cannot"]))
@@ -417,7 +424,7 @@ class RemoteFile:
         early = " ".join(name for name in slow if name == "torch")
         self.channel, self.worker = self.keeper.start(asked, early, self.where)
         self.generation += 1
-        self.at = None
+        self.loaded, self.at = set(slow), None
         try:
             self._receive(PREPARING, "preparing")
             while True:
@@ -632,6 +639,7 @@ class RemoteFunction(DescribedFunction):
         if file.channel is None or self.generation != file.generation:
             file._ask("function", self.asked)
             self.generation = file.generation
+        file._load(library or self.library)
         began = time.perf_counter()
         file.calls += 1
         found = file._ask("call", {"name": self.asked, "options": options})

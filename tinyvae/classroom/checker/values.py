@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from json import dumps, loads  # by name: the user's code may spoil the module
 
 import numpy as np
+import numpy.ma  # now: it needs files to be opened, which a submission may forbid
 
 LARGEST = 2**22  # entries of an array, or leaves of a tree, that are taken from an answer
 DEEPEST = 30  # levels of lists in lists

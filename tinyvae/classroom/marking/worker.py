@@ -1,0 +1,45 @@
+"""The process that marks one file after the other, as lines of JSON say; `marks` starts it.
+
+Laws, truths and verdicts are computed here; the files themselves run in the keeper's workers.
+"""
+
+import json
+import sys
+import time
+
+from tinyvae.classroom.checker import sandbox
+from tinyvae.classroom.checker.exercises import judge_file, unjudged
+from tinyvae.classroom.checker.function import CannotRun
+
+
+def mark(path, *, exercise, seed, timeout, limit, keeper):
+    """The Report on one file; whatever happens, there is one"""
+    try:
+        with sandbox.open_file(
+            path, seed=seed, timeout=timeout, limit=limit, lenient=True, inside=True, keeper=keeper
+        ) as file:
+            report = judge_file(file, exercise=exercise, seed=seed, shown=file.shown)
+            report.notes += file.notes()
+            return report
+    except CannotRun as reason:
+        return unjudged(path, reason, exercise)
+
+
+def main():
+    """Read a line of JSON, mark that file, print a line of JSON, until there is no more"""
+    keeper = sandbox.Keeper()
+    try:
+        for line in sys.stdin:
+            asked = json.loads(line)
+            began = time.monotonic()
+            report = mark(**asked, keeper=keeper)
+            if keeper.process.poll() is not None:  # the file has ended it
+                keeper = sandbox.Keeper()
+            found = {"report": json.loads(report.as_json()), "seconds": time.monotonic() - began}
+            print(json.dumps(found), flush=True)
+    finally:
+        keeper.close()
+
+
+if __name__ == "__main__":
+    main()
