@@ -259,7 +259,7 @@ def screens(capsys):
 def test_question_then_code_then_claim_with_the_result(shelf, monkeypatch, capsys):
     typed(monkeypatch, *[""] * 9)
     assert lesson(7, "--step") == 0
-    title, code, nothing, question, cell, result, line, folded, figure, last, *_ = screens(capsys)
+    title, code, nothing, question, cell, result, line, figure, last, *_ = screens(capsys)
     assert "One line about μ." in title and "lesson 7, 1 of 4" in title
     assert "TWO = 2" in code and "it prints nothing" in nothing
     assert "Predict first: is it two?" in question and "1 + 1 = 2" in question
@@ -268,7 +268,7 @@ def test_question_then_code_then_claim_with_the_result(shelf, monkeypatch, capsy
     assert "7.1  It is two" in result and " holds" in result
     assert result.index("So it was two.") > result.index(" holds")
     assert "Step 2: a line" in line and "So it was two." not in line
-    assert "plt.plot" not in folded and "f unfolds it" in folded
+    assert "plt.plot" not in line + figure, "the code of a figure is folded"
     assert "07_1.png]" in figure, "without a screen the figure's file is named"
     assert "  - TWO = 3" in last
 
@@ -318,10 +318,11 @@ def test_list_of_steps_marks_where_we_are(shelf, monkeypatch, capsys):
 
 
 def test_fold_and_unfold(shelf, monkeypatch, capsys):
-    typed(monkeypatch, "g 2", "", "f", "f", "q")
+    typed(monkeypatch, "g 2", "f", "f", "g 1", "", "f", "q")
     lesson(7, "--step")
-    _, _, folded, unfolded, again, _ = screens(capsys)
+    _, folded, unfolded, again, _, code, whole, _ = screens(capsys)
     assert "plt.plot" not in folded and "plt.plot" in unfolded and "plt.plot" not in again
+    assert 'claim("7.1"' not in code and 'claim("7.1"' in whole
 
 
 def test_restart_forgets_everything(shelf, monkeypatch, capsys):
@@ -610,12 +611,11 @@ def test_every_screen_of_every_lesson_fits_the_window(size, monkeypatch):
 
 
 def test_window_leaves_the_keyboard_to_the_terminal():
-    """The window is of a type that window managers give no focus; other toolkits are left alone."""
+    """Tk is told to; other toolkits are left alone."""
     asked = []
-    manager = type("Manager", (), {"window": type("Window", (), {
-        "wm_attributes": lambda self, *words: asked.append(words)})()})()  # fmt: skip
-    figures.keep_focus_in_terminal(manager)
-    assert asked == [("-type", "notification")]
+    window = type("Window", (), {"wm_focusmodel": lambda self, word: asked.append(word)})()
+    figures.keep_focus_in_terminal(type("Manager", (), {"window": window})())
+    assert asked == ["active"]
     figures.keep_focus_in_terminal(object())
 
 

@@ -10,7 +10,7 @@ from unittest import mock
 
 from tinyvae.classroom.presenter.script import LessonError
 
-FOR_A_ROOM = {"figure.dpi": 130, "font.size": 16, "axes.titlesize": 18, "lines.linewidth": 2.5}
+OF_THE_SCREEN = 0.8  # of its width or height: what the last row can read
 
 
 def has_screen():
@@ -58,20 +58,54 @@ def projected(number):
     import matplotlib
     import matplotlib.pyplot as plt
 
-    def show(*args, **kwargs):
-        for manager in map(plt._pylab_helpers.Gcf.get_fig_manager, plt.get_fignums()):
-            keep_focus_in_terminal(manager)
-        plt.pause(0.1)
+    shown = []
 
-    with matplotlib.rc_context({**FOR_A_ROOM, "figure.raise_window": False}):
-        plt.ion()
-        with mock.patch.object(plt, "show", show):
-            yield
+    def show(*args, **kwargs):
+        for figure in map(plt.figure, plt.get_fignums()):
+            if figure in shown:  # by an earlier cell
+                plt.close(figure)
+                continue
+            shown.append(figure)
+            manager = figure.canvas.manager
+            keep_focus_in_terminal(manager)
+            manager.show()
+            draw_windows()
+            fill_screen(manager)
+        draw_windows()
+
+    with (
+        matplotlib.rc_context({"figure.raise_window": False}),
+        mock.patch.object(plt, "show", show),
+    ):
+        yield
 
 
 def keep_focus_in_terminal(manager):
-    """Ask the window manager to show the window and to leave the keyboard where it is."""
+    """Ask the window manager to show the window and to leave the keyboard where it is.
+
+    A window whose focus model is "active" takes the keyboard by itself, or never: a window manager
+    gives it none (X11's conventions for clients; elsewhere Tk ignores it).
+    """
     window = getattr(manager, "window", None)
-    if window is not None and hasattr(window, "wm_attributes"):  # Tk
-        with contextlib.suppress(Exception):  # a window manager may know no types
-            window.wm_attributes("-type", "notification")
+    if hasattr(window, "wm_focusmodel"):  # Tk
+        window.wm_focusmodel("active")
+
+
+def fill_screen(manager):
+    """Draw the figure with so many pixels an inch that it fills the screen, its type included."""
+    window, figure = getattr(manager, "window", None), manager.canvas.figure
+    if hasattr(window, "winfo_screenwidth"):  # Tk
+        width, height = figure.get_size_inches()
+        across, down = window.winfo_screenwidth() / width, window.winfo_screenheight() / height
+        figure.set_dpi(OF_THE_SCREEN * min(across, down))
+        manager.resize(*map(int, figure.bbox.size))
+
+
+def draw_windows():
+    """Let the open figures draw themselves and answer the mouse.    ->  whether there are any"""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    managers = pyplot._pylab_helpers.Gcf.get_all_fig_managers() if pyplot else []
+    for manager in managers:
+        manager.canvas.draw_idle()
+        manager.canvas.flush_events()
+    return bool(managers)

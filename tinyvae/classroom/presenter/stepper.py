@@ -10,7 +10,7 @@ Enter, space, right, page down   go on: to the code, to the result, to the next 
 b, left, page up                 go back a screen
 g 7                              go to step 7 (what comes before it is run)
 l                                list the steps
-f                                fold or unfold the code
+f                                unfold the code, that of a figure too; fold it again
 r                                run the cell again
 restart                          forget everything and begin again
 v NAME                           look at a variable, or at any expression:  v gap["close"]
@@ -38,7 +38,8 @@ class Presenter:
         """The screens of this step, in their order."""
         step = self.lesson.steps[self.step]
         first = ["text"] if step.text or step.question else []
-        return [*first, *(["code", "result"] if step.code else [])]
+        code = ["code"] if step.code and (not step.draws or self.step in self.unfolded) else []
+        return [*first, *code, *(["result"] if step.code else [])]
 
     # ---- showing ---------------------------------------------------------------------------------
 
@@ -52,14 +53,13 @@ class Presenter:
             return self.code_lines(step)
         guess = self.guesses.get(self.step)
         said = ["", f"You said: {guess}"] if guess else []
-        result = self.cells.results[self.step].output.strip("\n") or "(it prints nothing)"
+        result = self.cells.results[self.step].output.strip("\n")
+        result = result or ("(a figure)" if step.draws else "(it prints nothing)")
         afterwards = ["", *terminal.text_lines(step.afterwards)] if step.afterwards else []
         return terminal.result_lines(result) + said + afterwards
 
     def code_lines(self, step):
-        """The cell; folded where it only draws a figure.  The claim comes with the result."""
-        if step.draws and self.step not in self.unfolded:
-            return [f"[the code of a figure, {len(step.code.splitlines())} lines; f unfolds it]"]
+        """The cell without its claim, which comes with the result; unfolded, all of it."""
         whole = self.step in self.unfolded
         return terminal.code_lines(step.code if whole else without_claims(step.code))
 
@@ -124,6 +124,7 @@ class Presenter:
         """Do what was typed: run, unfold, or move to another screen."""
         if command == "f":
             self.unfolded ^= {self.step}
+            self.screen = "code" if "code" in self.screens() else self.screens()[0]
         elif command == "restart":
             self.cells.restart()
             self.step, self.screen = 0, "text"
@@ -172,6 +173,8 @@ class Presenter:
         self.step = number
         if number < len(self.lesson.steps):
             self.screen = self.screens()[0]
+            if self.screen == "result" and number not in self.cells.results:
+                self.run_cell()
 
     def run_cell(self):
         seconds = self.lesson.steps[self.step].seconds

@@ -5,7 +5,9 @@ import re
 import shutil
 import sys
 import textwrap
+import time
 
+from tinyvae.classroom.presenter.figures import draw_windows
 from tinyvae.classroom.presenter.plain import markdown, tex
 
 WIDEST = 88  # columns of running text: longer lines are hard to read
@@ -136,7 +138,15 @@ def reader(prompt):
 
     bind("", "pagedown", "right", " ")
     bind("b", "pageup", "left")
-    return lambda text=prompt: session.prompt(text, key_bindings=keys).strip()
+    return lambda text=prompt: session.prompt(
+        text, key_bindings=keys, inputhook=_draw_until_a_key
+    ).strip()
+
+
+def _draw_until_a_key(context):
+    """While nobody types, windows are drawn: prompt_toolkit calls this and waits for its end."""
+    while not context.input_is_ready() and draw_windows():
+        time.sleep(0.05)
 
 
 def _read_line(prompt):
