@@ -95,6 +95,29 @@ PLANTED = {
         "gradient-blocked": "8.1",
         "posterior-at-generation": "8.6",
     },
+    "09_importance_weights": {
+        "weights-without-prior": "9.1",
+        "mean-of-log-weights": "9.1",
+        "sum-of-weights": "9.1",
+        "equal-weights": "9.4",
+        "weights-not-squared": "9.5",
+        "slope-with-score": "9.6",
+    },
+    "10_linear_vae": {
+        "spread-left-out": "10.1",
+        "log-of-noise-left-out": "10.1",
+        "half-missing": "10.1",
+        "two-conventions": "10.1",
+        "spread-left-out-of-backward": "10.3",
+        "half-lost-for-noise": "10.3",
+    },
+    "11_right_likelihood": {
+        "mean-over-pixels": "11.2",
+        "normalizer-left-out": "11.4",
+        "probability-as-mean": "11.4",
+        "log-variance-left-out": "11.5",
+        "gradient-without-log-variance": "11.5",
+    },
 }
 
 CLAIM = re.compile(r"^  (\d+\.\d+)  \S", re.MULTILINE)
