@@ -274,10 +274,10 @@ def test_guard_works_here_too(body, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("EXERCISE = True", "mine.py says EXERCISE = True: there are 1 to 8"),
-        ("EXERCISE = 2.0", "mine.py says EXERCISE = 2.0: there are 1 to 8"),
-        ("EXERCISE = 9", "mine.py says EXERCISE = 9: there are 1 to 8"),
-        ("EXERCISE = [2]", "mine.py says EXERCISE = [2]: there are 1 to 8"),
+        ("EXERCISE = True", "mine.py says EXERCISE = True: there are 1 to 12"),
+        ("EXERCISE = 2.0", "mine.py says EXERCISE = 2.0: there are 1 to 12"),
+        ("EXERCISE = 99", "mine.py says EXERCISE = 99: there are 1 to 12"),
+        ("EXERCISE = [2]", "mine.py says EXERCISE = [2]: there are 1 to 12"),
     ],
 )
 def test_file_that_is_no_exercise_is_refused(line, says, tmp_path):
@@ -584,6 +584,86 @@ WRONG = {
          "logdet-of-diagonal"),
         (lambda mean, cov: right[8].kl_of_moments(0 * mean, cov), "means-left-out"),
         (lambda mean, cov: np.array([right[8].kl_of_moments(mean, cov)]), ""),
+    ],
+    (9, "log_weights"): [
+        (lambda r, z, logvar, eps: -r + 0.5 * (eps**2 - logvar - z**2).sum(axis=1), ""),
+        (lambda r, z, logvar, eps: -r + 0.5 * (eps**2 + logvar).sum(axis=1), ""),
+        (lambda r, z, logvar, eps: r + 0.5 * (eps**2 + logvar - z**2).sum(axis=1), ""),
+        (lambda r, z, logvar, eps: -r + 0.5 * (z**2 + logvar - z**2).sum(axis=1), ""),
+    ],
+    (9, "bound"): [
+        (np.mean, "mean-of-logs"),
+        (lambda a: log_mean_exp(a) + np.log(len(a)), "samples-not-averaged"),
+        (lambda a: log_mean_exp(a) - a.max(), "largest-weight-lost"),
+        (lambda a: log_mean_exp(a) - np.log(len(a)), ""),
+        (lambda a: np.log(np.mean(np.exp(a))), ""),
+    ],
+    (9, "bound_backward"): [
+        (lambda dbound, a: np.full_like(a, dbound / len(a)), ""),
+        (lambda dbound, a: np.exp(a - a.max()) / np.exp(a - a.max()).sum(), ""),
+        (lambda dbound, a: dbound * np.exp(a) / np.exp(a).sum(), ""),
+        (lambda dbound, a: dbound * np.exp(a - a.max()), ""),
+    ],
+    (10, "unit_kl"): [
+        (lambda l, s2: 0.5 * np.log(l / s2), ""),
+        (lambda l, s2: np.log(np.maximum(l / s2, 1)), ""),
+        (lambda l, s2: 0.5 * np.log(np.maximum(l - s2, 1)), ""),
+    ],
+    (10, "best_decoder"): [
+        (lambda l, u, s2: (u * np.sqrt(l)).T, ""),
+        (lambda l, u, s2: (u * np.maximum(l - s2, 0)).T, ""),
+        (lambda l, u, s2: u * np.sqrt(np.maximum(l - s2, 0)), ""),
+        (lambda l, u, s2: u @ (u * np.sqrt(np.maximum(l - s2, 0))).T, ""),
+    ],
+    (10, "expected_nll"): [
+        (lambda x, mu, var, W, b, s2: right[10].expected_nll(x, mu, 0 * var, W, b, s2), ""),
+        (lambda x, mu, var, W, b, s2: right[10].expected_nll(x, mu, var**2, W, b, s2), ""),
+        (lambda x, mu, var, W, b, s2: right[10].expected_nll(x, mu, var, W, 0 * b, s2), ""),
+        (lambda x, mu, var, W, b, s2: right[10].expected_nll(x, mu, var, W, b, s2)
+         - len(x) / 2 * np.log(s2), ""),
+    ],
+    (11, "continuous_bernoulli_nll"): [
+        (lambda a, x: nll(a, x), ""),
+        (lambda a, x: nll(a, x).mean() + 0 * a[:, 0], ""),
+        (lambda a, x: -right[11].continuous_bernoulli_nll(a, x), ""),
+        (lambda a, x: right[11].continuous_bernoulli_nll(a, 1 - x), ""),
+    ],
+    (11, "continuous_bernoulli_nll_backward"): [
+        (lambda dnll, a, x: dnll[:, None] * (sigmoid(a) - x), ""),
+        (lambda dnll, a, x: right[11].continuous_bernoulli_nll_backward(1 + 0 * dnll, a, x), ""),
+        (lambda dnll, a, x: -right[11].continuous_bernoulli_nll_backward(dnll, a, x), ""),
+    ],
+    (11, "gaussian_nll"): [
+        (lambda x_hat, s, x: 0.5 * ((x - x_hat) ** 2 / np.exp(s) + np.log(2 * np.pi)).sum(axis=1),
+         "normaliser-missing"),
+        (lambda x_hat, s, x: 0.5 * ((x - x_hat) ** 2).sum(axis=1), ""),
+        (lambda x_hat, s, x: right[11].gaussian_nll(x_hat, 2 * s, x), ""),
+        (lambda x_hat, s, x: right[11].gaussian_nll(x_hat, s, x) / x.shape[1], ""),
+    ],
+    (11, "best_logvar"): [
+        (lambda x_hat, x: np.log(np.sum((x - x_hat) ** 2, axis=1).mean()), ""),
+        (lambda x_hat, x: 0.5 * np.log(np.mean((x - x_hat) ** 2)), ""),
+        (lambda x_hat, x: np.log(np.mean(np.abs(x - x_hat))), ""),
+    ],
+    (12, "rate_distortion"): [
+        (lambda l, t: (0.5 * np.log(l / t), np.minimum(l, t)), ""),
+        (lambda l, t: (0.5 * np.log(np.maximum(l / t, 1)), np.full_like(l, t)), ""),
+        (lambda l, t: (np.log(np.maximum(l / t, 1)), np.minimum(l, t)), ""),
+    ],
+    (12, "best_diagonal"): [
+        (lambda P: (np.diag(np.linalg.inv(P)), right[12].best_diagonal(P)[1]), ""),
+        (lambda P: (1 / np.diag(P), 2 * right[12].best_diagonal(P)[1]), ""),
+        (lambda P: (1 / np.diag(P), -right[12].best_diagonal(P)[1]), ""),
+    ],
+    (12, "free_bits"): [
+        (lambda kl, floor: np.maximum(kl, floor).mean(axis=0).sum(), ""),
+        (lambda kl, floor: max(kl.mean(axis=0).sum(), floor), ""),
+        (lambda kl, floor: np.maximum(kl.mean(axis=0) - floor, 0).sum(), ""),
+    ],
+    (12, "information"): [
+        (lambda q: np.mean(np.sum(q * np.log(q * q.shape[1]), axis=1)), ""),
+        (lambda q: right[12].information(q) / np.log(2), ""),
+        (lambda q: np.sum(q * np.log(q / q.mean(axis=0))), ""),
     ],
 }
 # fmt: on

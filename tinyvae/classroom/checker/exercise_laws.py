@@ -26,10 +26,12 @@ from tinyvae.classroom.checker.kl_laws import NUMBERS, vectors
 from tinyvae.oracles import (
     LinearGaussian,
     complex_step,
+    expectation,
     gaussian_kl,
     log_density,
     log_mean_exp,
     points,
+    reverse_water_filling,
     standard_normal_grid,
     vector_jacobian,
 )
@@ -146,6 +148,10 @@ TITLES = {
     6: "the backward pass",
     7: "training a VAE",
     8: "what an autoencoder lacks",
+    9: "importance weights",
+    10: "the linear VAE",
+    11: "the right likelihood",
+    12: "where the nats go",
 }
 HOLES: dict[int, list[Hole]] = {number: [] for number in TITLES}
 
@@ -698,3 +704,246 @@ moments_kl = hole(8, "kl_of_moments", "kl", kl="moments")
 def _(f, mean, variance):
     shaped("kl", f(mean, np.diag(variance)), ())
     yield from ()
+
+
+# ---- 9: importance weights -----------------------------------------------------------------------
+
+weights = hole(9, "log_weights", "log_w")
+
+
+@weights.law(
+    "log w = log p(x|z) + log p(z) - log q(z|x),  z = mu + exp(logvar / 2) eps",
+    recon="S",
+    mu="Z",
+    logvar="Z",
+    eps="S Z",
+)
+def _(f, recon, mu, logvar, eps):
+    z = draw_z(mu, logvar, eps)
+    zero = np.zeros_like(mu)
+    true = density_rows(z, zero, zero) - density_rows(z, mu, logvar) - recon
+    yield "log_w", f(recon, z, logvar, eps), true
+
+
+bound = hole(
+    9,
+    "bound",
+    "bound",
+    known_mistakes={
+        "mean-of-logs": np.mean,
+        "samples-not-averaged": lambda log_w: log_mean_exp(log_w) + math.log(len(log_w)),
+        "largest-weight-lost": lambda log_w: log_mean_exp(log_w) - log_w.max(),
+    },
+)
+
+
+@bound.law("bound = log 1/S sum_s w_s", log_w="S")
+def _(f, log_w):
+    yield "bound", f(log_w), log_mean_exp(log_w)
+
+
+@bound.law("weights c times as large add log c", log_w="S", log_c=Given("", HUGE))
+def _(f, log_w, log_c):
+    yield "bound", f(log_w + log_c), log_mean_exp(log_w) + log_c
+
+
+bound_backward = hole(9, "bound_backward", "dlog_w")
+
+
+@bound_backward.law("dlog_w = d (dbound log 1/S sum_s exp(log_w_s)) / dlog_w", dbound="", log_w="S")
+def _(f, dbound, log_w):
+    true = complex_step(lambda a: dbound * np.log(np.mean(np.exp(a))), log_w)
+    yield "dlog_w", f(dbound, log_w), true
+
+
+@bound_backward.law("the same for weights c times as large", log_w="S", log_c=Given("", HUGE))
+def _(f, log_w, log_c):
+    true = complex_step(lambda a: np.log(np.mean(np.exp(a))), log_w)
+    yield "dlog_w", f(1.0, log_w + log_c), true
+
+
+# ---- 10: the linear VAE --------------------------------------------------------------------------
+
+unit_kl = hole(10, "unit_kl", "kl")
+
+
+@unit_kl.law("kl_i = 1/2 log(l_i / s^2) where l_i > s^2, else 0", l=positive("D"), s2=positive(""))
+def _(f, l, s2):
+    true = [math.log(value / s2) / 2 if value > s2 else 0.0 for value in l]
+    yield "kl", f(l, s2), np.array(true)
+
+
+def rotation(entries):
+    """An orthogonal matrix from any square one"""
+    return np.linalg.qr(entries + 3 * np.eye(len(entries)))[0]
+
+
+best_decoder = hole(10, "best_decoder", "W")
+
+
+@best_decoder.law(
+    "W'W + s^2 I has the eigenvalues of the data where they exceed s^2",
+    l=positive("D"),
+    u=Given("D D", then=rotation),
+    s2=positive(""),
+)
+def _(f, l, u, s2):
+    W = f(l, u, s2)
+    shaped("W", W, u.shape)
+    true = sum(max(value - s2, 0) * np.outer(v, v) for value, v in zip(l, u.T, strict=True))
+    yield "W'W", W.T @ W, true
+
+
+@best_decoder.law(
+    "row i is along eigenvector i: rows are orthogonal",
+    l=positive("D"),
+    u=Given("D D", then=rotation),
+    s2=Given("", (0.1, 0.2)),
+)
+def _(f, l, u, s2):
+    W = f(l, u, s2)
+    shaped("W", W, u.shape)
+    yield "|W u_j|^2", np.sum((W @ u) ** 2, axis=1), np.maximum(l - s2, 0)
+
+
+expected_nll = hole(10, "expected_nll", "nll")
+
+
+@expected_nll.law(
+    "nll = E_q[ -log N(x; z W + b, s^2 I) ],  q = N(mu, diag var)",
+    x="D",
+    mu="Z",
+    var=positive("Z"),
+    W="Z D",
+    b="D",
+    s2=positive(""),
+)
+def _(f, x, mu, var, W, b, s2):
+    def nll(z):
+        return -np.array([log_density(x, row @ W + b, s2 * np.eye(len(x))) for row in z])
+
+    yield "nll", f(x, mu, var, W, b, s2), expectation(nll, mu, np.diag(var))
+
+
+# ---- 11: the right likelihood --------------------------------------------------------------------
+
+
+def continuous_bernoulli(a, x):
+    """-log density of one pixel, its integral by Gauss-Legendre"""
+    nodes, node_weights = np.polynomial.legendre.leggauss(40)
+    return np.log(node_weights / 2 @ np.exp(a * (nodes + 1) / 2)) - a * x
+
+
+def continuous_bernoulli_rows(logits, x):
+    rows = zip(logits, x, strict=True)
+    return np.array([sum(map(continuous_bernoulli, a_row, x_row)) for a_row, x_row in rows])
+
+
+greys = Given("B D", (0.5, 0.25, 0.75, 0.0, 1.0))
+continuous_nll = hole(11, "continuous_bernoulli_nll", "nll")
+
+
+@continuous_nll.law("-log of the density exp(a x) / integral, summed", logits="B D", x=greys)
+def _(f, logits, x):
+    yield "nll", f(logits, x), continuous_bernoulli_rows(logits, x)
+
+
+continuous_backward = hole(11, "continuous_bernoulli_nll_backward", "dlogits")
+
+
+@continuous_backward.law("dlogits = d (sum dnll nll) / dlogits", dnll="B", logits="B D", x=greys)
+def _(f, dnll, logits, x):
+    true = vector_jacobian(
+        lambda a: continuous_bernoulli_rows(a, x), logits, dnll, method=complex_step
+    )
+    yield "dlogits", f(dnll, logits, x), true
+
+
+gaussian_nll = hole(
+    11,
+    "gaussian_nll",
+    "nll",
+    known_mistakes={
+        "normaliser-missing": lambda x_hat, logvar, x: (
+            0.5 * ((x - x_hat) ** 2 / np.exp(logvar) + np.log(2 * np.pi)).sum(axis=1)
+        ),
+    },
+)
+
+
+@gaussian_nll.law("nll = -log N(x; x_hat, exp(logvar) I)", x_hat="B D", logvar="", x="B D")
+def _(f, x_hat, logvar, x):
+    yield "nll", f(x_hat, logvar, x), -density_rows(x, x_hat, np.full_like(x, logvar))
+
+
+best_logvar = hole(11, "best_logvar", "logvar")
+
+
+@best_logvar.law("exp(logvar) = the mean squared error", x_hat="B D", x="B D", off=positive("B D"))
+def _(f, x_hat, x, off):
+    x = x_hat + off * np.where(x < 0, -1, 1)  # no error is 0
+    squares = [(a - b) ** 2 for a, b in zip(x.ravel(), x_hat.ravel(), strict=True)]
+    yield "exp(logvar)", np.exp(f(x_hat, x)), sum(squares) / x.size
+
+
+# ---- 12: where the nats go -----------------------------------------------------------------------
+
+rate_distortion = hole(12, "rate_distortion", "rates distortions")
+
+
+@rate_distortion.law(
+    "1/2 log(l_i / t) and t where l_i > t, else 0 and l_i", l=positive("D"), t=positive("")
+)
+def _(f, l, t):
+    rates, distortions = f(l, t)
+    true_rates, true_distortions = reverse_water_filling(l, t)
+    yield "rates", rates, true_rates
+    yield "distortions", distortions, true_distortions
+
+
+def spd(entries):
+    """A positive definite matrix from any square one"""
+    return entries @ entries.T + np.eye(len(entries))
+
+
+best_diagonal = hole(12, "best_diagonal", "var kl")
+
+
+@best_diagonal.law(
+    "the diagonal q of the least KL(q || posterior), and that KL", P=Given("Z Z", then=spd)
+)
+def _(f, P):
+    var, kl = f(P)
+    shaped("var", var, P.shape[:1])
+    # sum_i P_ii var_i - log var_i is least where its slope P_ii - 1 / var_i is 0
+    yield "1 / var", 1 / var, np.array([P[i, i] for i in range(len(P))])
+    zero, best = np.zeros(len(P)), np.diag(1 / np.diag(P))
+    yield "kl", kl, gaussian_kl(zero, best, zero, np.linalg.inv(P))
+
+
+free_bits = hole(12, "free_bits", "kl")
+
+
+@free_bits.law("sum_j max( 1/B sum_b kl_bj, floor )", kl=positive("B Z"), floor=positive(""))
+def _(f, kl, floor):
+    true = sum(max(sum(column) / len(column), floor) for column in kl.T.tolist())
+    yield "kl", f(kl, floor), true
+
+
+information = hole(12, "information", "nats")
+
+
+def rows_of_shares(entries):
+    return entries / entries.sum(axis=1, keepdims=True)
+
+
+@information.law(
+    "sum_xz q(x, z) log[ q(x, z) / (q(x) q(z)) ]", q=Given("N K", POSITIVE, then=rows_of_shares)
+)
+def _(f, q):
+    joint = q / len(q)
+    both = [
+        (joint[n, k], joint[n].sum(), joint[:, k].sum())
+        for n, k in product(range(q.shape[0]), range(q.shape[1]))
+    ]
+    yield "nats", f(q), sum(p * math.log(p / (p_x * p_z)) for p, p_x, p_z in both)
