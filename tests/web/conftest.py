@@ -71,5 +71,5 @@ def page_28x28():
     """A page of 28 x 28 pixels: a few steps of training, so that q differs from digit to digit"""
     mnist, rng = data.load("mnist5k"), np.random.default_rng(0)
     vae = VAE.create(784, (128,), 2, rng=rng)
-    fit(vae, mnist.x_train[:1000], epochs=8, learning_rate=3e-3, rng=rng, report=silent)
+    fit(vae, mnist.x_train[:1000], epochs=4, learning_rate=5e-3, rng=rng, report=silent)
     return export.explorer(vae, mnist, "mnist5k")

@@ -11,6 +11,8 @@ import numpy as np
 
 from tinyvae import VAE
 
+PAGES = {}  # by browser and options: opening the next file in the same page is quick
+
 
 @contextmanager
 def opened(browser, path, width=1200, height=800, address="", **options):
@@ -18,22 +20,29 @@ def opened(browser, path, width=1200, height=800, address="", **options):
 
     At the end: it has asked for nothing but itself, and its console is empty.
     """
-    path = Path(path).resolve()
-    context = browser.new_context(
-        viewport={"width": width, "height": height}, offline=True, **options
-    )
-    page, asked, said = context.new_page(), [], []
-    page.on("request", lambda request: asked.append(request.url.split("#")[0]))
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
+    path, key = Path(path).resolve(), (id(browser), *sorted(options.items()))
+    if key not in PAGES:
+        PAGES[key] = browser.new_context(offline=True, **options).new_page()
+        PAGES[key].set_default_timeout(20_000)
+    page, asked, said = PAGES[key], [], []
+    hears = {
+        "request": lambda request: asked.append(request.url.split("#")[0]),
+        "console": lambda message: said.append(message.text),
+        "pageerror": lambda error: said.append(str(error)),
+    }
+    page.goto("about:blank")
+    page.set_viewport_size({"width": width, "height": height})
+    page.mouse.up()
+    for event, hear in hears.items():
+        page.on(event, hear)
     try:
-        page.set_default_timeout(10_000)
         page.goto(path.as_uri() + address)
         page.wait_for_selector("html[data-ready]")
         yield page
         assert (set(asked), said) == ({path.as_uri()}, []), (asked, said)
     finally:
-        context.close()
+        for event, hear in hears.items():
+            page.remove_listener(event, hear)
 
 
 def source(name):

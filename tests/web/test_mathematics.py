@@ -244,11 +244,14 @@ def bound_as_numpy(evaluate, packed, x, half):
 
     elbo = -(recon + kl)
     assert (elbo <= log_px).all()
-    log_q = -0.5 * ((z - mu[:, None]) ** 2 / np.exp(logvar)[:, None] + logvar[:, None]).sum(-1)
-    q = np.exp(log_q - np.log(2 * np.pi) + log_area)
-    gap = (q * (log_q - np.log(2 * np.pi) + log_area - log_joint + exact[:, None])).sum(axis=1)
+    few = slice(25)
+    log_q = -0.5 * ((z - mu[few, None]) ** 2 / np.exp(logvar[few, None]) + logvar[few, None]).sum(
+        -1
+    )
+    log_q += log_area - np.log(2 * np.pi)
+    gap = (np.exp(log_q) * (log_q - log_joint[few] + exact[few, None])).sum(axis=1)
     assert (gap >= 0).all()
-    assert np.abs(gap - (log_px - elbo)).max() < 0.005
+    assert np.abs(gap - (log_px - elbo)[few]).max() < 0.005
 
 
 def test_bound_and_gap_are_those_of_a_finer_grid(script, page_8x8):

@@ -132,3 +132,11 @@ def test_unlabelled_odd_data_work_in_a_browser(opens):
         page.locator("#number").press("Enter")
         assert page.evaluate("[...state.x]") == (x[19] >= 0.5).astype(float).tolist()
         assert page.locator("#labels button").count() == 0
+        page.locator("#x").press("Space")
+        page.wait_for_timeout(300)
+        drawn, address = page.evaluate("[...state.x]"), page.url.split("#")[1]
+        page.evaluate("setX(digit(0), 0)")
+        page.wait_for_timeout(300)
+        page.evaluate("(address) => { location.hash = address }", address)
+        page.wait_for_timeout(100)
+        assert page.evaluate("[...state.x]") == drawn  # 35 pixels: no whole number of fours
