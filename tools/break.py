@@ -18,9 +18,11 @@ import resource
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -344,8 +346,8 @@ def terminal_closed(folder):
     child, terminal = pty.fork()
     if child == 0:
         words = ["train", *ENDLESS, "--save-every", "100000", "--out", str(folder / "run")]
-        environment = kill.ENVIRONMENT | {"COLUMNS": "100"}
-        os.execve(sys.executable, [sys.executable, "-m", "tinyvae", *words], environment)
+        os.execve(sys.executable, [sys.executable, "-m", "tinyvae", *words], kill.ENVIRONMENT)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
     shown, deadline = b"", time.monotonic() + PATIENCE
     while not re.search(rb"\b([3-9]|\d\d+)/100000", shown) and time.monotonic() < deadline:
         if select.select([terminal], [], [], 1)[0]:
