@@ -188,6 +188,8 @@ class RunFolder:
             if aside:
                 with suppress(OSError):
                     self._rename(".config.json.old", "config.json")
+            with suppress(OSError):
+                self.check()  # the folder may have been removed in the middle of this
             raise CheckpointError(
                 f"{self.path}: cannot be written ({error.strerror}); {state}"
             ) from error

@@ -53,6 +53,21 @@ def test_a_folder_that_was_removed_does_not_come_again(run):
     assert not run.path.exists()
 
 
+@pytest.mark.parametrize("failing", ["open", "fsync", "replace"])
+def test_a_folder_that_is_removed_in_the_middle_of_a_save(failing, run, monkeypatch):
+    real = getattr(os, failing)
+
+    def removing(*args, **options):
+        monkeypatch.undo()
+        shutil.rmtree(run.path)
+        return real(*args, **options)
+
+    monkeypatch.setattr(os, failing, removing)
+    with pytest.raises(FolderLost, match="was removed"):
+        run.save(NEW)
+    assert not run.path.exists()
+
+
 def test_a_folder_that_was_moved_is_saved_to_where_it_is(run, tmp_path):
     run.path.rename(tmp_path / "elsewhere")
     (tmp_path / "run").mkdir()
