@@ -87,14 +87,17 @@ def read(content):
 
 
 def write(arrays):
-    """dict name -> array  ->  the bytes of an .npz, the same for the same arrays"""
+    """dict name -> array  ->  the bytes of an .npz, a memoryview, the same for the same arrays"""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getbuffer())  # dated 1980
-    return content.getvalue()
+            member = zipfile.ZipInfo(f"{name}.npy")  # dated 1980
+            member.file_size = (
+                array.nbytes + 128
+            )  # at the least, so that zipfile chooses its format
+            with archive.open(member, "w") as stream:  # no copy of the array is made
+                np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
+    return content.getbuffer()
 
 
 def digest(arrays):
