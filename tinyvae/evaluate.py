@@ -76,11 +76,14 @@ def estimate(vae, x, rng, samples=5000):
     large = len(x) * samples * vae.data_dim >= MIN_LOGITS_FOR_THREADS
     with one_thread_each(len(x) if large else 1) as (run, threads):
         for rows in _chunks(len(x), threads):
-            noise = [
-                rng.standard_normal((samples, 1, vae.latent_dim), _dtype(vae)) for _ in x[rows]
-            ]
+            noise = [draw(vae, rng, samples) for _ in x[rows]]
             rows_of_results[rows] = list(run(partial(_estimate_one, vae), x[rows], noise))
     return Estimate(*rows_of_results.T)
+
+
+def draw(vae, rng, samples):
+    """The noise for one x: eps (S, 1, Z) ~ N(0, I), in the precision of the model"""
+    return rng.standard_normal((samples, 1, vae.latent_dim), _dtype(vae))
 
 
 @takes_real(log_w="... S>0")
