@@ -286,6 +286,11 @@ def _naming(path, kind):
         ) from error
 
 
+def unpack(content):
+    """The Run whose checkpoint.npz has these bytes"""
+    return _unpack(content)[1]
+
+
 def _unpack(content):
     """The bytes of checkpoint.npz  ->  state, Run"""
     arrays = archive.read(content)

@@ -14,14 +14,24 @@ import os
 import shlex
 import signal
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 import tinyvae
-from tinyvae import Autoencoder, checkpoint, data, environment, evaluate, fit, gaussian, train
+from tinyvae import (
+    Autoencoder,
+    checkpoint,
+    data,
+    distributed,
+    environment,
+    evaluate,
+    fit,
+    gaussian,
+    train,
+)
 from tinyvae.checkpoint import CheckpointError, FolderLost, Run
 from tinyvae.files import raise_if_out_of_memory
 from tinyvae.folder import RunFolder
@@ -130,12 +140,20 @@ def program():
 
     Ctrl-C when all is said has nothing left to stop: Python would end in a traceback.
     """
+    rank = distributed.rank_among_several()
+    if rank:  # what the first rank says is enough
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
-        return main()
+        status = main()
     except KeyboardInterrupt:  # in its last word
-        return 128 + signal.SIGINT
+        status = 128 + signal.SIGINT
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if rank == 0 and status:  # mpiexec ends the others, which would wait for this one
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def main(argv=None):
@@ -222,6 +240,9 @@ def train_run(args):
         kind = "-autoencoder" if settings["autoencoder"] else ""
         out = f"runs/{Path(settings['dataset']).stem}-{settings['latent_dim']}d{kind}"
     _check_named(out)
+    comm = _ranks()
+    if comm is not None and comm.rank > 0:
+        return _train_in_silence(comm, out, moved_to)
     if resume:
         checkpoint.load(out)  # a folder that holds no run is left alone
     else:
@@ -233,7 +254,7 @@ def train_run(args):
             dataset = _dataset(run, out, moved_to)
         else:
             run = _started(out, settings, dataset)
-        return _train(out, folder, run, dataset)
+        return _train(out, folder, run, dataset, comm)
 
 
 def _check_named(out):
@@ -287,28 +308,19 @@ def _resumed(out, given):
     return run
 
 
-def _train(out, folder, run, dataset):
+def _train(out, folder, run, dataset, comm=None):
     """Train up to the last epoch, saving on the way, whatever comes.    ->  exit status"""
     options = run.options
     if len(run.history) < options["epochs"]:
         _record_environment(out, run)
     saver = _Saver(folder, run)
     again = f"tinyvae train --out {_shell_word(out)} --resume"
+    if comm is not None:
+        _note(f"{comm.size} ranks train together; if one ends, all end, and go on with: {again}")
+        distributed.broadcast(comm, checkpoint.pack(*run)["checkpoint.npz"])
     with _signals_to(saver.stop):
         try:
-            fit(
-                run.model,
-                dataset.x_train,
-                x_test=dataset.x_test,
-                epochs=options["epochs"],
-                batch_size=options["batch_size"],
-                beta=options["beta"],
-                binarize=options["binarize"],
-                rng=run.rng,
-                optimizer=run.optimizer,
-                history=run.history,
-                report=saver,
-            )
+            _fit(run, dataset, saver, comm)
         except Stopped:
             saver.close()
             word = signal.Signals(saver.signum).name
@@ -336,6 +348,57 @@ def _train(out, folder, run, dataset):
             ) from error
     print(_test_loss(run, dataset.x_test))
     print(_printable(f"saved in {out}; see: tinyvae plot {_shell_word(out)}"))
+    return 0
+
+
+def _fit(run, dataset, report, comm):
+    """Train the run's model, in this process or, with ``comm``, in all its ranks."""
+    options = run.options
+    with ExitStack() as stack:
+        model, optimizer = run.model, run.optimizer
+        if comm is not None:
+            model, optimizer = stack.enter_context(distributed.shared_out(comm, model, optimizer))
+        fit(
+            model,
+            dataset.x_train,
+            x_test=dataset.x_test,
+            epochs=options["epochs"],
+            batch_size=options["batch_size"],
+            beta=options["beta"],
+            binarize=options["binarize"],
+            rng=run.rng,
+            optimizer=optimizer,
+            history=run.history,
+            report=report,
+        )
+
+
+def _ranks():
+    """MPI's communicator if mpiexec started several of us, else None"""
+    if distributed.rank_among_several() is None:
+        return None
+    try:
+        return distributed.world()
+    except ImportError as error:
+        raise Refused(f"mpiexec started several ranks, and each {error}") from None
+
+
+def _train_in_silence(comm, out, moved_to):
+    """What all ranks but the first do: the same training, of which the first one speaks.
+
+    Signals are for the first rank.  A failure that it does not have is told from here.
+    """
+    for signum in signal.SIGINT, signal.SIGTERM:
+        signal.signal(signum, signal.SIG_IGN)
+    try:
+        run = checkpoint.unpack(distributed.broadcast(comm))
+        _fit(run, _dataset(run, out, moved_to), train.silent, comm)
+    except train.TrainingError:
+        return 1  # the first rank has it, too
+    except Exception as error:
+        sentence = _sentence(error, "train") or f"{type(error).__name__}: {error}"
+        print(f"tinyvae train: rank {comm.rank}: {sentence}", file=sys.__stderr__, flush=True)
+        os._exit(2)
     return 0
 
 

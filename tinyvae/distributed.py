@@ -29,13 +29,15 @@ from tinyvae import blas, evaluate
 from tinyvae.contracts import check_integer
 
 ALIGNED = 16  # numbers: shares begin at a cache line of 64 bytes, in float32 as in float64
-SIZES = "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS"  # what mpiexec sets
+SET_BY_MPIEXEC = ("PMI_SIZE", "PMI_RANK"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK")
 
 
-def started_by_mpi(environment=os.environ):
-    """Whether this process is one of several ranks, by what mpiexec has set; MPI is not loaded."""
-    sizes = [environment[name] for name in SIZES if name in environment]
-    return any(size.isdecimal() and int(size) > 1 for size in sizes)
+def rank_among_several(environment=os.environ):
+    """The rank of this process if mpiexec started several, else None; MPI need not be there."""
+    for size, rank in SET_BY_MPIEXEC:
+        if environment.get(size, "1") != "1":
+            return int(environment[rank])
+    return None
 
 
 def world():
@@ -46,6 +48,15 @@ def world():
         reason = str(error).splitlines()[0]
         raise ImportError(f"needs mpi4py and an MPI: pip install tinyvae[mpi] ({reason})") from None
     return MPI.COMM_WORLD
+
+
+def broadcast(comm, content=b""):
+    """The bytes that rank 0 calls this with, in every rank"""
+    size = np.array([len(content)])
+    comm.Bcast(size)
+    received = np.frombuffer(content, np.uint8) if comm.rank == 0 else np.empty(size, np.uint8)
+    comm.Bcast(received)
+    return received.tobytes()
 
 
 def share(count, rank, ranks):
