@@ -8,6 +8,7 @@ import pytest
 from tests.web.helpers import digits_of, packed_of, planted, vae_of
 from tinyvae import bernoulli, gaussian
 from tinyvae.layers import sigmoid
+from tools import explorers
 
 STATE = """() => ({ z: [...state.z], x: [...state.x], mu: [...state.q.mu], number: state.number,
     logvar: [...state.q.logvar], p: [...state.p], half: HALF })"""
@@ -407,6 +408,33 @@ def test_address_holds_x_and_z(opens, page_8x8):
         page.evaluate("location.hash = '#z=99,-99'")
         page.wait_for_timeout(100)
         assert np.abs(state_of(page)["z"]).max() == state_of(page)["half"]
+
+
+def guide():
+    """The rows of docs/explorer.md: the link's address, and its four figures"""
+    text = (explorers.FOLDER.parent / "explorer.md").read_text("utf-8")
+    row = re.compile(
+        r"^\| \[[^]]*\]\(explorer/digits\.html(#[^)]*)\) \|.*?" + r"\| (-?[\d.]+) " * 4, re.M
+    )
+    return [(found[0], [float(n) for n in found[1:]]) for found in row.findall(text)]
+
+
+def test_figures_of_the_teachers_page(opens, page_8x8):
+    rows = guide()
+    assert len(rows) == 9
+    with opens(page_8x8) as page:
+        for address, numbers in rows:
+            page.evaluate("(address) => { location.hash = address; }", address)
+            page.wait_for_timeout(50)
+            said = figures(page)
+            assert [said[name] for name in ("recon", "kl", "gap", "log-px")] == numbers, address
+        page.evaluate("() => { while (training.epoch < EPOCHS) trainBatch(); showTraining(); }")
+        costs = page.evaluate("nets.map((net) => net.cost.toFixed(1))")
+        text = (explorers.FOLDER.parent / "explorer.md").read_text("utf-8")
+        assert (
+            "autoencoder {}, and recon + KL of {} (beta 0.25), {} (beta 1), {}".format(*costs)
+            in text
+        )
 
 
 # --- training ------------------------------------------------------------------------------------

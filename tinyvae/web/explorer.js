@@ -131,7 +131,7 @@ function drawGround(size, ratio) {
     context.globalAlpha = 0.75;
     for (let t = 0; t < side * side; t++) {
       const top = Math.floor(t / side) * tile;
-      drawPicture(context, p.subarray(t * D, t * D + D), (t % side) * tile, top, tile, tile);
+      drawPicture(context, p.subarray(t * D, t * D + D), (t % side) * tile + 1, top + 1, tile - 2, tile - 2);
     }
     context.globalAlpha = 1;
   }
@@ -278,6 +278,8 @@ const sigmas = () => [...state.q.logvar].map((logvar) => Math.exp(logvar / 2));
 
 // --- x changes -----------------------------------------------------------------------------------
 
+const withArticle = (label) => `${[8, 11, 18].includes(label) ? "an" : "a"} ${label}`;
+
 function setX(x, number = null, z = null) {
   Object.assign(state, { x, number, drawn: [], q: encode(MODEL, x) });
   state.z = z || [...state.q.mu].map((v) => clip(v, -HALF, HALF));
@@ -285,7 +287,7 @@ function setX(x, number = null, z = null) {
   showBound();
   $("plane-says").textContent = `q(z|x): \u03bc = ${pair(state.q.mu)}, \u03c3 = ${pair(sigmas())}`;
   $("x-says").textContent = number === null ? "Drawn by you." :
-    `Test digit ${number}${PACKED.labels ? `, a ${PACKED.labels[number]}` : ""}. Draw on it.`;
+    `Test digit ${number}${PACKED.labels ? `, ${withArticle(PACKED.labels[number])}` : ""}. Draw on it.`;
   if (number !== null) $("number").value = number;
   for (const button of $("labels").children) {
     button.setAttribute("aria-pressed",

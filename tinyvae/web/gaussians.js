@@ -37,7 +37,7 @@ function createSliders(place, name, g, fields, changed) { // ->  a function that
     $(`${place}-moves`).append(label);
     return () => {
       slider.value = g[field];
-      says.textContent = field === "angle" ? `${Math.round(g[field])}\u00b0` : fixed(g[field]);
+      says.textContent = field === "angle" ? `${fixed(g[field], 0)}\u00b0` : fixed(g[field]);
     };
   });
   return () => rows.forEach((show) => show());
@@ -274,6 +274,13 @@ const bothSurface = createSurface($("both"), 1, (context, size) => {
   drawGaussian(context, size, both.q, { colour: THEME.blue, knobs: true });
   nameIt(context, size, both.p, "p", THEME.orange);
   nameIt(context, size, both.q, "q", THEME.blue);
+  const q = gaussianOf(both.q), p = gaussianOf(both.p);
+  context.font = "14px system-ui, sans-serif";
+  context.fillStyle = THEME.ink;
+  context.textAlign = "left";
+  context.fillText(`KL(q || p) = ${fixed(klGaussians(q, p), 3)}`, 10, 22);
+  context.textAlign = "right";
+  context.fillText(`KL(p || q) = ${fixed(klGaussians(p, q), 3)}`, size - 10, 22);
 });
 const bothShows = ["q", "p"].map((name) => createSliders("both", name, both[name], FIELDS, showBoth));
 moves($("both"), [both.q, both.p], showBoth);
@@ -340,8 +347,8 @@ function showBoundNow() {
   boundShow();
   const within = Math.min(gap, SHOWN);
   setBar("bar-constant", [[SHOWN - within, `ELBO ${fixed(elbo)}`], [within, `gap ${fixed(gap)}`]]);
-  $("bar-says").textContent = `ELBO + gap = ${fixed(elbo + gap, 6)} = log p(x), wherever q is. ` +
-    (gap > SHOWN ? `The gap is longer than this bar of ${SHOWN} nats.` : `The bar shows the last ${SHOWN} nats.`);
+  $("bar-says").textContent = `ELBO + gap = ${fixed(elbo + gap, 6)} = log p(x). ` +
+    (gap > SHOWN ? `The gap is longer than the bar, ${SHOWN} nats.` : `The bar is ${SHOWN} nats.`);
   showTable("bound-table", ["term", "nats"], [
     ["E_q[log p(x|z)]", fixed(likelihood, 3)],
     ["\u2212 KL(q || p(z)), the regulariser", fixed(-regulariser, 3)],
