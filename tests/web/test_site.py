@@ -190,7 +190,7 @@ def dead_links(folder):
     """Links of the site that lead nowhere in it"""
     parsed = {path: Links(path.read_text(encoding="utf-8")) for path in folder.rglob("*.html")
               if "api" not in path.relative_to(folder).parts[:1]
-              and "explorer" not in path.relative_to(folder).parts[:1]}  # fmt: skip
+              and "explorer" not in path.relative_to(folder).parts}  # fmt: skip
     for path, links in parsed.items():
         for target in links.targets:
             if "://" in target or target.startswith(("mailto:", "data:")):
