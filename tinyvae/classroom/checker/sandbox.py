@@ -190,7 +190,7 @@ class Keeper:
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-X", "utf8", "-c", BOOT, str(theirs.fileno()), ROOT,
-                 "\n".join(_search_path()), " ".join(preload)],
+                 "\n".join(search_path()), " ".join(preload)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -256,16 +256,17 @@ def _current_folder():
     return None
 
 
-def _search_path():
+def search_path():
     """Where this process finds packages, without the current folder and that of the program"""
     paths = [entry for entry in sys.path if entry]
-    first = sys.path[0] if sys.path else ""
-    here = {os.path.dirname(os.path.abspath(sys.argv[0] or "."))} if sys.argv else set()
+    here = {_current_folder()}
     with contextlib.suppress(OSError):
-        here.add(os.getcwd())
+        here.add(os.path.dirname(os.path.abspath(sys.argv[0])) if sys.argv else None)
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if paths and first and first in here and first not in named:
+    if paths and paths[0] == sys.path[0] and paths[0] in here and paths[0] not in named:
         paths = paths[1:]
+    if _current_folder() is None:
+        return [path for path in paths if os.path.isabs(path)]
     return [os.path.abspath(path) for path in paths]
 
 
@@ -649,7 +650,7 @@ class RemoteFunction(DescribedFunction):
         first = outcome.error_types[:1]
         if first and set(outcome.error_types) & {"MemoryError", "SystemExit"}:
             where = f"{file.shown}, line {outcome.line}" if outcome.line else file.shown
-            if "MemoryError" in outcome.error_types and "Unable to allocate" not in outcome.error:
+            if "MemoryError" in outcome.error_types:
                 raise CannotRun(_too_much_memory(where, file.memory))
             if first == ("SystemExit",):
                 said = outcome.error.partition(" (")[0].partition(": ")[2] or "None"
@@ -734,6 +735,8 @@ def options(args):
     Hypothesis then leaves no folder behind: where it keeps things cannot be written.
     """
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.path.join(os.devnull, "hypothesis"))
+    if _current_folder() is None:  # it was deleted, and Hypothesis cannot be imported in it
+        os.chdir(os.path.abspath(os.sep))
     return {name: getattr(args, name) for name in ("json", "seed", "timeout", "limit", "hints")}
 
 

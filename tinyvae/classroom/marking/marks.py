@@ -118,7 +118,7 @@ def _start():
         "import sys; sys.path[:] = [p for p in sys.argv[1].split('\\n') if p] + sys.path; "
         "from tinyvae.classroom.marking.worker import main; main()"
     )
-    paths = [sandbox.ROOT, *sandbox._search_path()]
+    paths = [sandbox.ROOT, *sandbox.search_path()]
     return subprocess.Popen(
         [sys.executable, "-I", "-c", code, "\n".join(paths)],
         stdin=subprocess.PIPE,
