@@ -108,9 +108,10 @@ COMMANDS = {
         "tinyvae.classroom.presenter.command",
     ),
     "check": Command(
-        "check a KL between Gaussians, or an exercise",
-        "tinyvae check kl mine.py:my_kl\n  tinyvae check lessons/exercises/04_gaussian_kl.py",
-        "tinyvae.classroom.checker.exercises",
+        "check a loss, a sampler, a bound, a KL, a whole VAE, or an exercise",
+        "tinyvae check mine.py\n  tinyvae check loss mine.py:my_loss\n"
+        "  tinyvae check lessons/exercises/04_gaussian_kl.py",
+        "tinyvae.classroom.checker.contents",
     ),
     "check kl": Command(
         "check a KL between Gaussians",
