@@ -105,8 +105,11 @@ FORMS = (
         lambda a, i: 0.5 * log_mean_exp(a, i),
     ),
 )
-REDUCTIONS = {"one number an example": lambda y: y, "averaged over the batch": np.mean,
-              "summed over the batch": np.sum}  # fmt: skip
+REDUCTIONS = {
+    "one number an example": lambda y: y,
+    "averaged over the batch": np.mean,
+    "summed over the batch": np.sum,
+}
 
 # ---- log-weights from their parts ----------------------------------------------------------------
 
@@ -162,8 +165,10 @@ def _weights(v):
     yield "log p(z) is subtracted", "prior-density-sign", ll - right[0] - right[1]
     yield "only log p(x|z) is left", "only-the-likelihood", ll + 0 * right[0]
     yield "the KL is counted twice", "kl-counted-twice", ll - kl + right[0] - right[1]
-    yield "the closed-form KL stands inside the weights", "closed-form-kl-in-weights", (
-        ll - kl + 0 * right[0]
+    yield (
+        "the closed-form KL stands inside the weights",
+        "closed-form-kl-in-weights",
+        (ll - kl + 0 * right[0]),
     )
     for logvar in (2.0, 1.0, 0.5, -1.0, -2.0):
         yield (
@@ -258,8 +263,13 @@ def bounds(function):
     kinds = {}
     for name in names:
         role = role_of(name)
-        kinds[name] = role if role in ("z", "mu", "s", "count") and len(names) > 1 and not (
-            re.search(r"log_?[pq]|^l[pq]", name.lower())) else "part"  # fmt: skip
+        kinds[name] = (
+            role
+            if role in ("z", "mu", "s", "count")
+            and len(names) > 1
+            and not (re.search(r"log_?[pq]|^l[pq]", name.lower()))
+            else "part"
+        )
     if "mu" in kinds.values() and "s" in kinds.values():
         kinds = {n: "ll" if k == "part" else k for n, k in kinds.items()}
     elif any(k in ("z", "mu", "s") for k in kinds.values()):
@@ -307,14 +317,17 @@ def judge(function, seed=0):
     hits = [hit for bound in found if (hit := _hit(bound, seed))]
     best = next((hit for hit in hits if hit.right and hit.form.right), hits[0] if hits else None)
     surrogate = _surrogate(found, seed)
-    if best is None or not best.right:
-        if surrogate:
-            findings.law(*LAW, note="its gradient is the bound's, its value is not")
-            findings.told.append("Right as a loss to differentiate: softmax(log w), detached, times "
-                                 "log w. Its value is not the bound.")  # fmt: skip
-            return findings
+    if surrogate and (best is None or not best.right):
+        findings.law(*LAW, note="its gradient is the bound's, its value is not")
+        findings.told.append(
+            "Right as a loss to differentiate: softmax(log w), detached, times log w. Its value is "
+            "not the bound."
+        )
+        return findings
     if best is None:
-        findings.law(*LAW, Mistake("It is no log-mean-exp of the log-weights, nor a known mistake."))
+        findings.law(
+            *LAW, Mistake("It is no log-mean-exp of the log-weights, nor a known mistake.")
+        )
         _case(found[0], findings, None)
         return findings
     wrong = []
@@ -323,17 +336,29 @@ def judge(function, seed=0):
     if not best.form.right:
         wrong.append(Mistake(f"It is {best.form.says}.", best.form.name))
     wrong += _sign_mistake(function, best)
-    twisted = next((h for h in hits if h.bound.layout != "S" and h.form.name == "wrong-count"), None)
-    if best.right and twisted and not any(
-        h.right for h in hits if h.bound.layout == twisted.bound.layout):  # fmt: skip
+    twisted = next(
+        (h for h in hits if h.bound.layout != "S" and h.form.name == "wrong-count"), None
+    )
+    if (
+        best.right
+        and twisted
+        and not any(h.right for h in hits if h.bound.layout == twisted.bound.layout)
+    ):
         wrong.append(Mistake(f"For a batch it is {twisted.form.says}.", "wrong-count"))
     findings.law(*LAW, wrong)
     if not wrong:
         findings.told.append(
-            {"S": "It takes the log-weights of one example.", "SB": "Samples first, then examples.",
-             "BS": "Examples first, then samples."}[best.bound.layout] + (
-                 "" if best.reduction == "one number an example" or best.bound.layout == "S"
-                 else f" It is {best.reduction}."))  # fmt: skip
+            {
+                "S": "It takes the log-weights of one example.",
+                "SB": "Samples first, then examples.",
+                "BS": "Examples first, then samples.",
+            }[best.bound.layout]
+            + (
+                ""
+                if best.reduction == "one number an example" or best.bound.layout == "S"
+                else f" It is {best.reduction}."
+            )
+        )
         if best.sign < 0:
             findings.told.append("It is minus the bound, a loss to minimise.")
     _one_sample(best, findings, seed)
@@ -374,8 +399,11 @@ def _candidates(bound, made):
         if list(signs) == said:
             yield "", "", a
         else:
-            off = [(name, sign) for name, sign, right in zip(parts, signs, said, strict=True)
-                   if sign != right]  # fmt: skip
+            off = [
+                (name, sign)
+                for name, sign, right in zip(parts, signs, said, strict=True)
+                if sign != right
+            ]
             words = {0: "is missing", 1: "is added", -1: "is subtracted", 2: "counts twice"}
             yield " and ".join(f"{n} {words[s]}" for n, s in off), "weights-off", a
 
@@ -413,11 +441,18 @@ def _sign_mistake(function, hit):
     losses = re.search(r"loss|nll|neg|cost|objective|minus", name)
     is_bound = re.search(r"bound|elbo|log_?p|log_?mean|log_?avg|likelihood|lme|logmeanexp", name)
     if hit.sign < 0 and is_bound and not losses:
-        return [Mistake(f"The sign is turned: it is minus the bound, under the name {name}.",
-                        "sign-turned")]  # fmt: skip
+        return [
+            Mistake(
+                f"The sign is turned: it is minus the bound, under the name {name}.", "sign-turned"
+            )
+        ]
     if hit.sign > 0 and losses:
-        return [Mistake(f"The sign is turned: it is the bound, to be maximised, under the name "
-                        f"{name}.", "sign-turned")]  # fmt: skip
+        return [
+            Mistake(
+                f"The sign is turned: it is the bound, to be maximised, under the name {name}.",
+                "sign-turned",
+            )
+        ]
     return []
 
 
@@ -455,12 +490,21 @@ def _stable(hit, findings, seed):
     for shift in (-1000.0, 1000.0):
         outcome = bound(made | {first: made[first] + shift})
         there = None if outcome.error else _leaf(outcome.value)
-        size = shift * sign * hit.sign * (B if hit.reduction.startswith("summed") and
-                                          bound.layout != "S" else 1)  # fmt: skip
+        size = (
+            shift
+            * sign
+            * hit.sign
+            * (B if hit.reduction.startswith("summed") and bound.layout != "S" else 1)
+        )
         if there is None or not np.allclose(there - here, size, rtol=1e-4):
-            findings.law(*law, Mistake(
-                f"It is not finite, or off, where the log-weights are near {shift:g}: the largest "
-                "must be taken out of the exponentials first.", "weights-overflow"))  # fmt: skip
+            findings.law(
+                *law,
+                Mistake(
+                    f"It is not finite, or off, for log-weights near {shift:g}: the largest "
+                    "must be taken out of the exponentials first.",
+                    "weights-overflow",
+                ),
+            )
             return
     findings.law(*law)
 
@@ -470,21 +514,26 @@ def _gradient(hit, findings, seed):
     law = ("gradient", "d bound / d log w = w / sum w")
     bound = hit.bound
     if bound.f.library not in ("torch", "jax") or not hit.right:
-        why = "NumPy functions have no gradient of their own"
-        findings.law(*law, note=why if not hit.right or bound.f.library else why)
+        wrong = "not judged: it is another combination"
+        findings.law(
+            *law, note="NumPy functions have no gradient of their own" if hit.right else wrong
+        )
         return
     found = _slopes(bound, seed)
     if found is None:
-        findings.law(*law, Mistake("No gradient goes through it: it is detached.",
-                                   "gradient-blocked"))  # fmt: skip
+        findings.law(
+            *law, Mistake("No gradient goes through it: it is detached.", "gradient-blocked")
+        )
         return
     gradient, soft, sign = found
-    scale = hit.sign * sign / (B if hit.reduction.startswith("averaged") and bound.layout != "S"
-                               else 1)  # fmt: skip
+    scale = (
+        hit.sign * sign / (B if hit.reduction.startswith("averaged") and bound.layout != "S" else 1)
+    )
     wrong = []
     if not np.allclose(gradient, scale * soft, rtol=1e-3, atol=1e-5):
-        wrong = [Mistake("Its gradient is not w / sum w: a part of it is detached.",
-                         "gradient-blocked")]  # fmt: skip
+        wrong = [
+            Mistake("Its gradient is not w / sum w: a part of it is detached.", "gradient-blocked")
+        ]
     findings.law(*law, wrong)
 
 
@@ -532,8 +581,9 @@ def _case(bound, findings, hit):
         got = None if outcome.error else _leaf(outcome.value)
         if got is None or got.size != 1:
             continue
-        true = (hit.sign if hit and not any(m.name == "sign-turned" for m in findings.mistakes)
-                else 1) * np.log((1 + np.exp(two)) / 2)  # fmt: skip
+        true = (
+            hit.sign if hit and not any(m.name == "sign-turned" for m in findings.mistakes) else 1
+        ) * np.log((1 + np.exp(two)) / 2)
         if not np.isclose(got.ravel()[0], true, rtol=1e-6, atol=1e-9):
             findings.case = {name: np.asarray(value).tolist() for name, value in made.items()}
             findings.rows = [("bound", float(got.ravel()[0]), float(true))]

@@ -1,11 +1,11 @@
 """What does a file hold: losses, samplers, bounds, KLs, whole VAEs?  And is each of them right?
 
-    $ tinyvae check mine.py                   finds out what is in it, several functions included
-    $ tinyvae check loss mine.py:my_loss      says what it is meant to be
-    $ tinyvae check 03_elbo.py                an exercise
+$ tinyvae check mine.py                   finds out what is in it, several functions included
+$ tinyvae check loss mine.py:my_loss      says what it is meant to be
+$ tinyvae check 03_elbo.py                an exercise
 
-    >>> kind_of("reparameterize", ["mu", "logvar"])
-    'sampler'
+>>> kind_of("reparameterize", ["mu", "logvar"])
+'sampler'
 """
 
 import re
@@ -44,23 +44,35 @@ def kind_of(name, parameters, doc=""):
     short = name.rpartition(".")[2].lower()
     said = [role_of(p) for p in parameters]
     there = set(roles([p for p in parameters if role_of(p) != "reading"])[0]) if parameters else ()
-    weights = [p for p in parameters if re.fullmatch(r"(log_?w(eights?)?|lw|log_?ws|logits?_?w)", p)]
-    if weights or re.search(r"iwae|iw_?bound|importance|log_?mean_?exp|^bound|_bound", short) or (
-        re.search(r"log_?p_?x$|marginal|log_?lik", short) and len(parameters) >= 2 and "z" in said
-    ) or {"log_pz", "log_qz"} <= {p.lower() for p in parameters}:  # fmt: skip
+    weights = [
+        p for p in parameters if re.fullmatch(r"(log_?w(eights?)?|lw|log_?ws|logits?_?w)", p)
+    ]
+    if (
+        weights
+        or re.search(r"iwae|iw_?bound|importance|log_?mean_?exp|^bound|_bound", short)
+        or (
+            re.search(r"log_?p_?x$|marginal|log_?lik", short)
+            and len(parameters) >= 2
+            and "z" in said
+        )
+        or {"log_pz", "log_qz"} <= {p.lower() for p in parameters}
+    ):
         return "bound"
     pictures = "x" in there and ("r" in there or "bundle" in there)
     latent = "mu" in there and "s" in there
     if re.search(r"(^|_)kld?(_|$)|kl_div|kullback|divergence", short) and "x" not in said:
         return "kl"
-    if pictures and latent or ("recon" in there and ("kl" in there or latent)):
+    if (pictures and latent) or ("recon" in there and ("kl" in there or latent)):
         return "loss"
     two = [p for p in parameters if role_of(p) in ("mu", "mu_p", "s", "s_p")]
     if len(two) == 4 and len(parameters) == 4:
         return "kl"
     if latent and not pictures:
-        if "eps" in said or any(sampler.RANDOM.search(p) for p in parameters) or re.search(
-            r"sampl|repara|draw|noise|latent|^z$|get_z", short):  # fmt: skip
+        if (
+            "eps" in said
+            or any(sampler.RANDOM.search(p) for p in parameters)
+            or re.search(r"sampl|repara|draw|noise|latent|^z$|get_z", short)
+        ):
             return "sampler"
         return "kl"
     if pictures and re.search(r"nll|recon|bce|mse|loss|likelihood|cross_?ent|log_?p|cost", short):
@@ -87,9 +99,7 @@ def found_in(file):
             methods[entry.name] = short
     if whole:
         instances = {entry.type_name for entry in whole if entry.kind == "object"}
-        found += [
-            (e.name, "vae") for e in whole if e.kind == "object" or e.name not in instances
-        ]
+        found += [(e.name, "vae") for e in whole if e.kind == "object" or e.name not in instances]
     for entry in entries:
         if entry.kind == "function":
             found += _callable(file, entry.name)
@@ -144,8 +154,9 @@ def verdict_of(name, kind, findings):
     if findings.right:
         return Verdict(name, "right", note=KINDS[kind], laws=laws)
     broken = next((law for law in laws if law.status == "wrong"), None)
-    rows = [{"of": of, "yours": as_lists(y), "true": as_lists(true)}
-            for of, y, true in findings.rows]  # fmt: skip
+    rows = [
+        {"of": of, "yours": as_lists(y), "true": as_lists(true)} for of, y, true in findings.rows
+    ]
     given = {n: as_lists(value) for n, value in findings.case.items()}
     return Verdict(
         name,
@@ -170,7 +181,7 @@ def _diagnosis(findings):
         said += textwrap.wrap(mistake.says, 74)
         bug = MUSEUM.get(mistake.name)
         if bug:
-            said.append(f"This is {bug.code} \"{bug.title}\":  tinyvae bugs {bug.name}")
+            said.append(f'This is {bug.code} "{bug.title}":  tinyvae bugs {bug.name}')
     told = [t for t in findings.told if t.startswith("Right")]
     return [*(line for t in told for line in textwrap.wrap(t, 74)), *said]
 
@@ -273,7 +284,7 @@ def _chosen(file, kind, function, shown):
             if len(functions) != 1:
                 listed = ", ".join(map(escape, functions)) or "none"
                 raise CannotRun(
-                    f"{shown} holds nothing that looks like {KINDS[kind]}; its functions: {listed}. "
+                    f"{shown} holds nothing that looks like {KINDS[kind]}; it has {listed}. "
                     f"Name one, as in {shown}:{functions[0] if functions else 'name'}"
                 )
             named = [(functions[0], kind)]
@@ -347,7 +358,9 @@ def check_vae(model, *, loss=None, seed=0):
     verdict, told = judge_model(file, "model", seed)
     if verdict.status == "cannot":
         raise CannotRun(verdict.message)
-    return Report(type(model).__name__, [verdict], [" ".join(told)] if told and verdict.right else [])
+    return Report(
+        type(model).__name__, [verdict], [" ".join(told)] if told and verdict.right else []
+    )
 
 
 def _laws(check, what):
@@ -393,8 +406,13 @@ def main(path, function=None, *, kind=None, json=False, hints=ALL_HINTS, seed=0,
     shown = sandbox.short(path)
     try:
         with sandbox.open_file(path, seed=seed, **options) as file:
-            if not json:
+            if not json and _compiles(path):
                 print(_ascii(shown), flush=True)
+            if kind is None and function is None and not found_in(file):
+                exercise = exercises.which_exercise(file, None, shown) if file.functions() else None
+                if exercise:
+                    report = exercises.judge_file(file, exercise=exercise, seed=seed, shown=shown)
+                    return _printed(report, prog, json, hints)
             report = judge_file(file, kind=kind, function=function, seed=seed, shown=shown)
             report.notes += file.notes()
     except CannotRun as reason:
@@ -402,12 +420,26 @@ def main(path, function=None, *, kind=None, json=False, hints=ALL_HINTS, seed=0,
         if json:
             print(exercises.unjudged(path, reason).as_json())
         return 2
+    return _printed(report, prog, json, hints)
+
+
+def _printed(report, prog, json, hints):
+    """Print the report, whose title is printed already, and give the exit status"""
     told = replace(report, holes=[hinted(hole, hints) for hole in report.holes])
     print(told.as_json() if json else _ascii("\n".join(list(lines(told))[1:])))
     for hole in report.holes:
         if hole.status == "cannot":
             print(f"{prog}: {hole.name}: {_ascii(hole.message)}", file=sys.stderr)
     return report.status
+
+
+def _compiles(path):
+    """Is it Python?  What is not gives one sentence on stderr, and nothing else"""
+    try:
+        compile(Path(path).read_bytes(), str(path), "exec")
+    except (OSError, SyntaxError, ValueError):
+        return Path(path).suffix == ".ipynb"
+    return True
 
 
 def _ascii(text):

@@ -20,347 +20,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyvae.classroom.checker import terms as t
+from tinyvae.classroom.checker.calling import (
+    LATENT,
+    NEUTRAL,
+    PICTURES,
+    Failed,
+    Subject,
+    draw,
+    moved,
+    part,
+    paths,
+    prior,
+    subjects,
+)
 from tinyvae.classroom.checker.findings import Findings, Mistake
 from tinyvae.classroom.checker.function import CannotRun
-from tinyvae.classroom.checker.roles import reading_of, roles
+from tinyvae.classroom.checker.roles import reading_of, role_of
 from tinyvae.classroom.checker.values import Described, leaves
 from tinyvae.classroom.museum.catalogue import MUSEUM
 
 DRAWS = 10  # of each part
-SIZES = (5, 7, 3)  # examples, pixels, latent dimensions: primes, so that factors tell them apart
-NEUTRAL = {"weight": 1.0, "capacity": 0.0, "floor": 0.0, "step": 10_000, "batch index": 0}
 RECON_WEIGHT = re.compile(r"rec|mse|bce|lik|pixel|alpha", re.IGNORECASE)
-SHAPES = (
-    ((0,), (0,)),
-    ((784,), (784,)),
-    ((784,), (1, 28, 28)),
-    ((1, 28, 28), (1, 28, 28)),
-    ((1, 4, 4), (1, 4, 4)),
-    ((3, 4, 4), (3, 4, 4)),
-    ((28, 28), (28, 28)),
-    ((28, 28, 1), (28, 28, 1)),
-    ((3, 32, 32), (3, 32, 32)),
-    ((3, 64, 64), (3, 64, 64)),
-)
-LATENTS = (2, 10, 20, 16, 32, 64, 128)
 
 
 def museum(code_or_name):
     """The museum's name of a mistake, by its code; a name stays as it is"""
     return next((bug.name for bug in MUSEUM.values() if bug.code == code_or_name), code_or_name)
-
-
-# ---- calling it ----------------------------------------------------------------------------------
-
-
-class Subject:
-    """A loss that is called with `Values`: which argument is what, and in which shape."""
-
-    def __init__(self, function, assigned, shapes, sizes, keywords=()):
-        self.f, self.assigned, self.shapes, self.sizes = function, assigned, shapes, sizes
-        self.keywords = dict(keywords)  # plain numbers handed over by name
-        self.plain = {}  # (role, number) -> value, where it is not the neutral one
-        self.path, self.scale = None, None  # which part of the answer; how s is read, for z
-        self.per_example = None
-
-    def has(self, role):
-        """Is there an argument of this role, alone or in a bundle?"""
-        return role in self.assigned or role in [
-            entry[1] if isinstance(entry, tuple) else entry for entry in self.bundle
-        ]
-
-    def name(self, role):
-        """What the argument of this role is called"""
-        if role in self.assigned:
-            return self.assigned[role]
-        keys = {entry[1]: entry[0] for entry in self.bundle if isinstance(entry, tuple)}
-        return keys.get(role, {"r": "recon_x", "s": "logvar"}.get(role, role))
-
-    @property
-    def weights(self):
-        """The arguments that weigh something: {key: name}"""
-        return {k: n for k, n in self.assigned.items() if isinstance(k, tuple) and k[0] == "weight"}
-
-    def arguments(self, values):
-        """(positional arguments, keyword arguments) for these values"""
-        given = {}
-        for role, name in self.assigned.items():
-            if role == "bundle":
-                given[name] = self._bundle(values)
-            elif isinstance(role, tuple):
-                given[name] = self._plain(role, name, values)
-            else:
-                given[name] = self._array(role, values)
-        required = [p.name for p in self._parameters() if p.name in given]
-        by_position = [name for name in required if not self._by_keyword(name)]
-        rest = {name: value for name, value in given.items() if name not in by_position}
-        positional = [given[name] for name in by_position]
-        if self.packed:
-            positional, rest = [given[n] for n in given if n not in self.packed_keywords], {
-                n: given[n] for n in self.packed_keywords if n in given}  # fmt: skip
-        return positional, rest | self.keywords
-
-    packed = False
-    packed_keywords = ()
-    bundle = ()  # roles, or (key, role), that come together in one argument
-    a, b, powers = 1.0, 1.0, {"B": (0, 0), "D": (0, 0), "Z": (0, 0)}
-    fixed = grey = of_dataset = single_precision = False
-    floor = False  # free bits have been found
-    single = False  # one example at a time
-    t_is_scalar = False
-
-    def _parameters(self):
-        return self.f.parameters or ()
-
-    def _by_keyword(self, name):
-        return any(p.name == name and (p.keyword_only or not p.required) for p in self._parameters())
-
-    def _bundle(self, values):
-        if not self.bundle:
-            return {}
-        if isinstance(self.bundle[0], tuple):
-            return {key: self._array(role, values) for key, role in self.bundle}
-        return tuple(self._array(role, values) for role in self.bundle)
-
-    def _array(self, role, values):
-        array = self._batch(role, values)
-        return array[0] if self.single and np.ndim(array) else array
-
-    def _batch(self, role, values):
-        if role == "z":
-            return t.draw_z(values, self.scale or "logvar")
-        array = getattr(values, role)
-        if role in ("x", "r") and array is not None:
-            shape = self.shapes[role == "x"]
-            return array.reshape(len(array), *(shape if shape != (0,) else array.shape[1:]))
-        if role == "t" and np.ndim(array):
-            shape = self.shapes[0]
-            return array.reshape(len(array), *(shape if shape != (0,) else array.shape[1:]))
-        return array
-
-    def _plain(self, role, name, values):
-        kind = role[0]
-        if role in self.plain:
-            return self.plain[role]
-        if kind == "count":
-            return self._count(name, values)
-        return NEUTRAL[kind]
-
-    def _count(self, name, values):
-        first = next(a for a in (values.x, values.mu, values.recon, values.kl) if a is not None)
-        low = name.lower()
-        if re.search(r"latent|^z_", low) and values.mu is not None:
-            return values.mu.shape[-1]
-        if re.search(r"input|original|^x_|image|pixel|data_?dim", low) or name == "D":
-            return values.x.shape[-1] if values.x is not None else 1
-        if re.search(r"batch|^bs$", low) or name in ("B", "M"):
-            return len(first)
-        return 50
-
-    def tree(self, values):
-        """The answer's tree; CannotRun with the function's own error"""
-        positional, keywords = self.arguments(values)
-        outcome = self.f.call(positional, keywords=keywords, seed=0)
-        if outcome.error:
-            raise Failed(outcome.error)
-        return outcome
-
-    def leaf(self, values):
-        """The total, of whatever shape"""
-        return np.asarray(part(self.tree(values).value, self.path), float)
-
-    def __call__(self, values):
-        """(B,) one number an example, or (1,) one for the batch"""
-        answer = self.leaf(values)
-        return answer.reshape(-1) if self.per_example else answer.reshape(1)
-
-
-class Failed(Exception):
-    """A call raised, or answered with something that is no number."""
-
-
-def part(tree, path):
-    """The leaf at a path of keys and positions"""
-    for step in path or ():
-        tree = tree[step]
-    return tree
-
-
-def paths(tree, at=()):
-    """The path of each numeric leaf"""
-    if isinstance(tree, dict):
-        return [p for key, inside in tree.items() for p in paths(inside, (*at, key))]
-    if isinstance(tree, (tuple, list)):
-        return [p for i, inside in enumerate(tree) for p in paths(inside, (*at, i))]
-    if tree is None or isinstance(tree, (Described, str, bool)):
-        return []
-    array = np.asarray(tree)
-    return [at] if array.dtype.kind in "fiu" else []
-
-
-def draw(rng, sizes, *, grey=False, wide=False):
-    """Values of every kind: x of 0 and 1, or grey; r between 0 and 1, or logits if wide"""
-    B, D, Z = sizes
-    x = rng.uniform(0.05, 0.95, (B, D)) if grey else rng.integers(0, 2, (B, D)).astype(float)
-    r = 3 * rng.standard_normal((B, D)) if wide else rng.uniform(0.05, 0.95, (B, D))
-    return t.Values(
-        x=x,
-        r=r,
-        mu=rng.standard_normal((B, Z)),
-        s=rng.uniform(0.3, 1.7, (B, Z)),
-        eps=rng.standard_normal((B, Z)),
-        t=rng.uniform(0.3, 1.7, (B, D)),
-        recon=rng.uniform(1, 9, B),
-        kl=rng.uniform(1, 9, B),
-        mu_p=0.0,
-    )
-
-
-PICTURES = ("x", "r", "t", "recon")
-LATENT = ("mu", "s", "eps", "kl")
-
-
-def moved(base, other, names):
-    """The values with those of these names taken from the other"""
-    return base.with_(**{name: getattr(other, name) for name in names})
-
-
-# ---- finding out what is what --------------------------------------------------------------------
-
-
-def subjects(function):
-    """Subjects that can be called, likely ones first.  CannotRun if there is none."""
-    parameters = function.parameters
-    error, found = "", False
-    for assigned, bundle, packed in assignments(function):
-        for shapes, sizes, single, scalar in _shapes_and_sizes("t" in assigned):
-            subject = Subject(function, assigned, shapes, sizes)
-            subject.packed, subject.packed_keywords = packed
-            subject.bundle, subject.single, subject.t_is_scalar = bundle, single, scalar
-            try:
-                outcome = subject.tree(_prior(subject, draw(np.random.default_rng(1), sizes)))
-            except Failed as reason:
-                error = error or str(reason)
-                continue
-            if paths(outcome.value):
-                found = True
-                yield subject
-                break
-    if error and not found:
-        raise CannotRun(f"{function.shown_name} cannot be called as a loss: {error}")
-
-
-def _prior(subject, values):
-    """The values with a prior of their own, if it is an argument"""
-    if subject.has("s_p") or subject.has("mu_p"):
-        rng = np.random.default_rng(7)
-        values = values.with_(mu_p=rng.standard_normal(values.mu.shape))
-        if subject.has("s_p"):
-            values = values.with_(s_p=rng.uniform(0.3, 1.7, values.mu.shape))
-    if subject.has("t") and subject.t_is_scalar:
-        values = values.with_(t=0.7)
-    return values
-
-
-def _shapes_and_sizes(has_t):
-    """(shapes of r and x, sizes, one example at a time?, is t a number?)"""
-    B, D, Z = SIZES
-    for scalar in (False, True) if has_t else (False,):
-        for shapes in SHAPES:
-            pixels = D if shapes[0] == (0,) else math.prod(shapes[0])
-            yield shapes, (B, pixels, Z), False, scalar
-        yield SHAPES[0], (1, D, Z), True, scalar
-    for latents in LATENTS:
-        yield SHAPES[0], (B, D, latents), False, False
-
-
-def assignments(function):
-    """(roles, bundle, (packed, names by keyword)): ways in which it may be called"""
-    parameters = function.parameters or ()
-    variadic = {p.variadic for p in parameters if p.variadic}
-    plain = [p for p in parameters if not p.variadic]
-    required = [p.name for p in plain if p.required]
-    optional = [p for p in plain if not p.required]
-    weights = {}
-    for p in optional:
-        from tinyvae.classroom.checker.roles import role_of
-
-        role = role_of(p.name)
-        if role in ("weight", "floor", "capacity") and isinstance(p.default, (int, float)):
-            if not isinstance(p.default, bool) and abs(p.default) <= 1000:
-                weights[(role, 20 + len(weights))] = p.name
-    if not required and "*" in variadic:
-        base = dict(zip(t_order(), t_order(), strict=True))
-        yield base, (), (True, ())
-        for name in ("M_N", "kld_weight", "beta"):
-            yield base | {("weight", 0): name}, (), (True, (name,))
-        return
-    found = roles(required)
-    optional_arrays = {}
-    for p in optional:
-        from tinyvae.classroom.checker.roles import role_of
-
-        role = role_of(p.name)
-        if role in ("z", "eps", "mu", "s", "r", "x") and p.default is None:
-            optional_arrays[role] = p.name
-    for candidate in found:
-        if len(required) > 2 or "s" not in candidate or "kl" in candidate:
-            yield candidate | weights, (), (False, ())
-    for candidate in found:
-        extra = {r: n for r, n in optional_arrays.items() if r not in candidate}
-        if extra:
-            yield candidate | weights | extra, (), (False, ())
-    yield from _bundles(function, required, weights)
-    for candidate in found:
-        yield candidate | weights, (), (False, ())
-
-
-BUNDLES = (("r", "mu", "s"), ("r", "x", "mu", "s"), ("mu", "s", "r"), ("r", "z", "mu", "s"),
-           ("r", "mu", "s", "z"), ("z", "mu", "s", "r"))  # fmt: skip
-
-
-def _bundles(function, required, weights):
-    """loss(outputs, x), loss(x, outputs): what the model gave comes in one argument"""
-    from tinyvae.classroom.checker.roles import role_of
-
-    arrays = [name for name in required if role_of(name) in ("", "x", "r", "z", "mu")]
-    plain = {
-        (role_of(name), i): name for i, name in enumerate(required) if name not in arrays
-    } | weights
-    if len(arrays) not in (1, 2) or any(role not in NEUTRAL for role, _ in plain):
-        return
-    for x in sorted(arrays, key=lambda name: role_of(name) != "x"):
-        rest = [name for name in arrays if name != x]
-        for name in rest or [x]:
-            assigned = {"bundle": name} | ({"x": x} if rest else {}) | plain
-            keys = _keys(function, required, assigned)
-            if keys:
-                yield assigned, keys, (False, ())
-            for bundle in BUNDLES:
-                if rest or "x" in bundle:
-                    yield assigned, bundle, (False, ())
-
-
-def _keys(function, required, assigned):
-    """The keys that it asks a dict for, with their roles; () if it asks for none"""
-    from tinyvae.classroom.checker.roles import role_of
-
-    values, keys = draw(np.random.default_rng(1), SIZES), ()
-    for _ in range(8):
-        subject = Subject(function, assigned, SHAPES[0], SIZES)
-        subject.bundle = keys
-        positional, keywords = subject.arguments(values)
-        outcome = function.call(positional, keywords=keywords, seed=0)
-        asked = re.match(r"KeyError: '([^']+)'", outcome.error)
-        if not asked or role_of(asked[1]) not in ("r", "x", "mu", "s", "z", "recon", "kl"):
-            return keys
-        keys = (*keys, (asked[1], role_of(asked[1])))
-    return keys
-
-
-def t_order():
-    """The order of the arguments that most losses have"""
-    return ("r", "x", "mu", "s")
 
 
 # ---- judging -------------------------------------------------------------------------------------
@@ -395,12 +80,18 @@ def _again_with_its_sizes(subject, findings, seed):
         other = Subject(subject.f, subject.assigned, subject.shapes, sizes)
         other.packed, other.packed_keywords = subject.packed, subject.packed_keywords
         other.bundle, other.single, other.t_is_scalar = (
-            subject.bundle, subject.single, subject.t_is_scalar)  # fmt: skip
+            subject.bundle,
+            subject.single,
+            subject.t_is_scalar,
+        )
         other.fixed = True
         found = _judge(other, seed)
         if found and found.right:
-            at = (f"for pictures of {sizes[1]} pixels" if sizes[1] != subject.sizes[1] else
-                  f"for batches of {sizes[0]} examples")  # fmt: skip
+            at = (
+                f"for pictures of {sizes[1]} pixels"
+                if sizes[1] != subject.sizes[1]
+                else f"for batches of {sizes[0]} examples"
+            )
             found.told.insert(0, f"Right {at} only: the number is written down in it.")
             return found
     return None
@@ -432,8 +123,6 @@ def judge(function, seed=0):
 
 def _names_decide(function, subject):
     """Do the names of the arguments say which is which?"""
-    from tinyvae.classroom.checker.roles import role_of
-
     return subject.packed or all(
         role_of(name) for role, name in subject.assigned.items() if not isinstance(role, tuple)
     )
@@ -493,10 +182,10 @@ def _takes(subject):
 
 def _choose_answer(subject, base, rng):
     """Set which leaf of the answer is the loss.  None if none moves with what it is given."""
-    base = _prior(subject, base)
+    base = prior(subject, base)
     tree = subject.tree(base).value
     there = paths(tree)
-    other = _prior(subject, draw(rng, subject.sizes))
+    other = prior(subject, draw(rng, subject.sizes))
     try:
         pictures = subject.tree(moved(base, other, PICTURES)).value
         latent = subject.tree(moved(base, other, LATENT)).value
@@ -535,27 +224,41 @@ def _choose_answer(subject, base, rng):
 
 def _manners(subject, findings, base):
     """One number, the same twice.  False if nothing else can be judged."""
-    base = _prior(subject, base)
+    base = prior(subject, base)
     first, again = subject.tree(base), subject.tree(base)
     B = subject.sizes[0]
     if subject.shape == (B, B):
-        findings.law("one number", "one number for a batch, or one for each example", Mistake(
-            f"It gives shape ({B}, {B}) for a batch of {B}: a column (B, 1) and a row (B,) were "
-            "added.", museum("column-plus-row")))  # fmt: skip
+        findings.law(
+            "one number",
+            "one number for a batch, or one for each example",
+            Mistake(
+                f"It gives shape ({B}, {B}) for a batch of {B}: a column (B, 1) and a row (B,) are "
+                "added.",
+                museum("column-plus-row"),
+            ),
+        )
         return False
     if not subject.per_example and math.prod(subject.shape) != 1:
-        findings.law("one number", "one number for a batch, or one for each example", Mistake(
-            f"It gives shape {subject.shape} for a batch of {B} examples with {subject.sizes[1]} "
-            f"pixels and {subject.sizes[2]} latent dimensions: a sum over these is missing.",
-            museum("sum-missing")))  # fmt: skip
+        findings.law(
+            "one number",
+            "one number for a batch, or one for each example",
+            Mistake(
+                f"It gives shape {subject.shape} for {B} examples with {subject.sizes[1]} "
+                f"pixels and {subject.sizes[2]} latent dimensions: a sum over these is missing.",
+                museum("sum-missing"),
+            ),
+        )
         return False
     findings.law("one number", "one number for a batch, or one for each example")
     a, b = (np.asarray(part(o.value, subject.path), float) for o in (first, again))
     other = subject.f.call(subject.arguments(base)[0], keywords=subject.arguments(base)[1], seed=3)
     c = np.asarray(part(other.value, subject.path), float) if not other.error else a
     if not np.array_equal(a, b, equal_nan=True) or not np.array_equal(a, c, equal_nan=True):
-        findings.law("same answer twice", "the noise is in its arguments", Mistake(
-            "Its answer is another one every time, for the same arguments."))  # fmt: skip
+        findings.law(
+            "same answer twice",
+            "the noise is in its arguments",
+            Mistake("Its answer is another one every time, for the same arguments."),
+        )
         return False
     findings.law("same answer twice", "the noise is in its arguments")
     wrong = [Mistake(f"It changes its argument {name} in place.") for name in first.changed]
@@ -618,8 +321,8 @@ def _part(subject, rng, base, names, role):
 
 def _match(subject, rng, base, names, candidates, grey):
     """The terms that explain how the loss moves with these arguments, best first"""
-    draws = [_prior(subject, draw(rng, subject.sizes, grey=grey)) for _ in range(DRAWS)]
-    base = _prior(subject, base)
+    draws = [prior(subject, draw(rng, subject.sizes, grey=grey)) for _ in range(DRAWS)]
+    base = prior(subject, base)
     found = []
     if names is LATENT and subject.has("z"):
         for scale in t.SCALES:  # z must be a draw from the q that is meant
@@ -658,7 +361,9 @@ def _reconstruction(subject, findings, recon, rng, base):
         return
     term, said = recon.term, _expected(subject, "r")
     if not term.right:
-        findings.law(*R_LAW, Mistake(f"Its reconstruction term is {term.says}.", museum(term.museum)))
+        findings.law(
+            *R_LAW, Mistake(f"Its reconstruction term is {term.says}.", museum(term.museum))
+        )
         return
     if term.family == "given":
         findings.laws.append([R_LAW[0], R_LAW[1], "-", "it is handed over"])
@@ -669,21 +374,34 @@ def _reconstruction(subject, findings, recon, rng, base):
     scale_said = _expected(subject, "t")
     if contradicted and not (said == "logits" and term.family in ("gaussian", "laplace")):
         name = museum("sigmoid-twice") if said == "probabilities" else museum("sigmoid-missing")
-        findings.law(*R_LAW, Mistake(
-            f"{subject.name('r')} is used as {term.reading}: its term is the {term.says}.",
-            name))  # fmt: skip
+        findings.law(
+            *R_LAW,
+            Mistake(
+                f"{subject.name('r')} is used as {term.reading}: its term is the {term.says}.", name
+            ),
+        )
     elif contradicted:
-        findings.law(*R_LAW, Mistake(
-            f"{subject.name('r')} is used as the mean of x: the sigmoid is missing.",
-            museum("sigmoid-missing")))  # fmt: skip
+        findings.law(
+            *R_LAW,
+            Mistake(
+                f"{subject.name('r')} is used as the mean of x: the sigmoid is missing.",
+                museum("sigmoid-missing"),
+            ),
+        )
     elif said == "logits" and term.family in ("gaussian", "laplace"):
-        findings.law(*R_LAW, Mistake(
-            f"Its reconstruction term is the {term.says}, no -log p of pixels of 0 and 1, which "
-            "logits are for.", museum("squared-error")))  # fmt: skip
+        findings.law(
+            *R_LAW,
+            Mistake(
+                f"Its reconstruction term is the {term.says}, no -log p of the pixels 0 and 1 that "
+                "logits are for.",
+                museum("squared-error"),
+            ),
+        )
     elif subject.has("t") and scale_said and scale_said != term.family:
-        findings.law(*R_LAW, Mistake(
-            f"{subject.name('t')} is used as a {term.family}.", museum("two-conventions"))
-        )  # fmt: skip
+        findings.law(
+            *R_LAW,
+            Mistake(f"{subject.name('t')} is used as a {term.family}.", museum("two-conventions")),
+        )
     else:
         findings.law(*R_LAW)
     reading = f", with {subject.name('r')} as {term.reading}" if term.reading else ""
@@ -694,13 +412,15 @@ def _reconstruction(subject, findings, recon, rng, base):
 
 def _unknown_reconstruction(subject, rng, base):
     """One sentence about a reconstruction term that is none that is known"""
-    draws = [_prior(subject, draw(rng, subject.sizes)) for _ in range(2)]
-    answers = _answers(subject, [moved(_prior(subject, base), v, PICTURES) for v in draws])
+    draws = [prior(subject, draw(rng, subject.sizes)) for _ in range(2)]
+    answers = _answers(subject, [moved(prior(subject, base), v, PICTURES) for v in draws])
     if answers is not None and np.allclose(answers[0], answers[1], rtol=1e-12):
         return "It does not depend on the pictures: the reconstruction term is missing."
     if answers is None:
         return "Its reconstruction term fails, or is not finite, for pictures of zeros and ones."
-    return "Its reconstruction term is off: it is no -log p(x|z) that is known, nor a known mistake."
+    return (
+        "Its reconstruction term is off: it is no -log p(x|z) that is known, nor a known mistake."
+    )
 
 
 def _kl(subject, findings, kl, rng, base):
@@ -711,7 +431,7 @@ def _kl(subject, findings, kl, rng, base):
     if kl is None:
         findings.law(*K_LAW, _unknown_kl(subject, rng, base))
         return
-    floor = _floor(subject, _prior(subject, base), rng) if kl.term.right else None
+    floor = _floor(subject, prior(subject, base), rng) if kl.term.right else None
     if floor:
         findings.law(*K_LAW, floor)
         subject.floor = True
@@ -725,18 +445,26 @@ def _kl(subject, findings, kl, rng, base):
         findings.law(*K_LAW, Mistake(f"Its KL is {term.says}.", museum(term.museum)))
         return
     if said and said != term.reading:
-        findings.law(*K_LAW, Mistake(
-            f"{name} is used as {_article(term.reading)}: its KL would be right for one.",
-            museum("two-conventions")))  # fmt: skip
+        findings.law(
+            *K_LAW,
+            Mistake(
+                f"{name} is used as {article(term.reading)}: its KL would be right for one.",
+                museum("two-conventions"),
+            ),
+        )
         return
     findings.law(*K_LAW)
     at = " at one z, right in the mean" if term.family == "at a sample" else ""
-    findings.told.append(f"The KL is KL(q || p){at}, with {name} as {_article(term.reading)}.")
+    findings.told.append(f"The KL is KL(q || p){at}, with {name} as {article(term.reading)}.")
 
 
-def _article(reading):
-    words = {"logvar": "a log-variance", "log std": "a log standard deviation",
-             "variance": "a variance", "std": "a standard deviation"}  # fmt: skip
+def article(reading):
+    words = {
+        "logvar": "a log-variance",
+        "log std": "a log standard deviation",
+        "variance": "a variance",
+        "std": "a standard deviation",
+    }
     return words.get(reading, reading)
 
 
@@ -746,14 +474,15 @@ def _unknown_kl(subject, rng, base):
     if subject.only_terms:
         subject.path = subject.second
     try:
-        base = _prior(subject, base)
-        draws = [moved(base, _prior(subject, draw(rng, subject.sizes)), LATENT) for _ in range(40)]
+        base = prior(subject, base)
+        draws = [moved(base, prior(subject, draw(rng, subject.sizes)), LATENT) for _ in range(40)]
         answers = _answers(subject, draws)
         if answers is None:
             return Mistake("Its KL fails, or is not finite, for ordinary mu and scale.")
         if np.ptp(answers, axis=0).max() < 1e-12:
-            return Mistake("It does not depend on mu and the scale: the KL is missing.",
-                           museum("kl-to-itself"))  # fmt: skip
+            return Mistake(
+                "It does not depend on mu and the scale: the KL is missing.", museum("kl-to-itself")
+            )
         floor = _floor(subject, base, rng)
         if floor:
             return floor
@@ -786,7 +515,7 @@ def _weights_that_are_off(weights, scale):
         if not np.isclose(factors[name], right, rtol=1e-4)
     ]
     off += [f"{weights[name] / size:+.4g} {name} does not belong there" for name in others]
-    return Mistake(f"Its KL is off, with the scale as {_article(scale)}: {'; '.join(off)}.")
+    return Mistake(f"Its KL is off, with the scale as {article(scale)}: {'; '.join(off)}.")
 
 
 def _floor(subject, base, rng):
@@ -795,12 +524,11 @@ def _floor(subject, base, rng):
         kls = np.array([0.001, 0.002, 0.003, 0.004, 30.0])
         grid = [base.with_(kl=np.full(subject.sizes[0], k)) for k in kls]
         answers = _answers(subject, grid)
-        if answers is not None and np.allclose(answers[0], answers[3], rtol=1e-12):
-            if not np.allclose(answers[0], answers[4]):
-                return Mistake(
-                    "The KL has a floor (free bits): small ones do not count at all.",
-                    museum("free-bits"),
-                )
+        flat = answers is not None and np.allclose(answers[0], answers[3], rtol=1e-12)
+        if flat and not np.allclose(answers[0], answers[4]):
+            return Mistake(
+                "The KL has a floor (free bits): small ones do not count at all.", "free-bits"
+            )
         return None
     Z = subject.sizes[2]
     unit = {"logvar": 0.0, "log std": 0.0, "variance": 1.0, "std": 1.0}
@@ -836,9 +564,7 @@ def factors(subject, recon, kl, sizes, rng, plain=None):
     subject.sizes = sizes
     subject.plain = old[1] | (plain or {})
     try:
-        base, other, more = (
-            _prior(subject, draw(rng, sizes, grey=subject.grey)) for _ in range(3)
-        )
+        base, other, more = (prior(subject, draw(rng, sizes, grey=subject.grey)) for _ in range(3))
         pictures = [base, moved(base, other, PICTURES), moved(base, more, PICTURES)]
         latent = [base, moved(base, other, LATENT), moved(base, more, LATENT)]
         a = _factor(subject, recon, pictures, subject.path)
@@ -869,7 +595,6 @@ SUM_LAW = ("sum", "loss = R + beta K, both summed or both averaged over the batc
 
 def _sum(subject, findings, recon, kl, rng):
     """The factors, how they depend on the sizes, and what else is in the sum"""
-    B, D, Z = subject.sizes
     a, b, c = factors(subject, recon, kl, subject.sizes, rng)
     again = factors(subject, recon, kl, subject.sizes, rng)
     if not np.isclose(a, again[0], rtol=1e-4) or not np.isclose(b, again[1], rtol=1e-4):
@@ -883,8 +608,11 @@ def _sum(subject, findings, recon, kl, rng):
         others = _weights(subject, findings, recon, kl, a, b, rng)
         if any(m.name == "weight-and-batch-size" for m in others):
             wrong = []
-        wrong = others + wrong if not wrong else wrong + [
-            m for m in others if m.name.startswith("beta")]  # fmt: skip
+        wrong = (
+            others + wrong
+            if not wrong
+            else wrong + [m for m in others if m.name.startswith("beta")]
+        )
     wrong += _constant(subject, findings, recon, kl, (a, b, c, again[2]), rng)
     findings.law(*SUM_LAW, wrong)
 
@@ -953,16 +681,28 @@ def _reductions(subject, findings, recon, kl, a, b, powers):
     sign_r = np.sign(a) * (1 if recon.term.family != "log p" else -1)
     if kl and sign_r * np.sign(b) < 0:
         if sign_r == sign:
-            wrong.append(Mistake("The KL is subtracted from the loss, not added." if sign > 0 else
-                                 "The KL is added to the ELBO, not subtracted.",
-                                 museum("kl-subtracted")))  # fmt: skip
+            wrong.append(
+                Mistake(
+                    "The KL is subtracted from the loss, not added."
+                    if sign > 0
+                    else "The KL is added to the ELBO, not subtracted.",
+                    museum("kl-subtracted"),
+                )
+            )
         else:
-            wrong.append(Mistake("The reconstruction term has the wrong sign.",
-                                 museum("reconstruction-sign")))  # fmt: skip
+            wrong.append(
+                Mistake(
+                    "The reconstruction term has the wrong sign.", museum("reconstruction-sign")
+                )
+            )
     elif sign_r != sign:
         what = "minus the ELBO" if is_elbo else "the ELBO, or a log-likelihood, to be maximised"
-        wrong.append(Mistake(f"The sign is turned: it gives {what}, under the name {name}.",
-                             museum("sign-turned")))  # fmt: skip
+        wrong.append(
+            Mistake(
+                f"The sign is turned: it gives {what}, under the name {name}.",
+                museum("sign-turned"),
+            )
+        )
     if kl:
         difference = {n: round(powers[n][1] - powers[n][0], 1) for n in "BDZ"}
         if any(difference.values()):
@@ -972,8 +712,7 @@ def _reductions(subject, findings, recon, kl, a, b, powers):
     p_B = powers["B"][0]
     if not wrong:
         if p_B <= -2 or (subject.per_example and p_B <= -1):
-            wrong.append(Mistake("It is averaged over the batch twice.",
-                                 museum("averaged-twice")))  # fmt: skip
+            wrong.append(Mistake("It is averaged over the batch twice.", museum("averaged-twice")))
         elif subject.per_example:
             findings.told.append("It gives one number for each example.")
         elif subject.single:
@@ -991,40 +730,68 @@ def _reductions(subject, findings, recon, kl, a, b, powers):
 
 def _unlike(subject, a, b, powers, difference):
     """The mistakes of two terms that are not reduced alike"""
-    (aB, bB), (aD, bD), (aZ, bZ) = (powers[n] for n in "BDZ")
+    (aB, _), (aD, bD), (aZ, bZ) = (powers[n] for n in "BDZ")
     wrong = []
     if aD == -1 and bD == 0 and bZ == -1:
-        wrong.append(Mistake("Both means: the reconstruction is averaged over the pixels and the "
-                             "KL over the latent dimensions; both must be sums.",
-                             museum("both-means")))  # fmt: skip
+        wrong.append(
+            Mistake(
+                "Both means: the reconstruction is averaged over the pixels and the "
+                "KL over the latent dimensions; both must be sums.",
+                museum("both-means"),
+            )
+        )
     else:
         if aD <= -1 and bD == 0:
-            wrong.append(Mistake("The reconstruction is averaged over the pixels, the KL summed "
-                                 "over the latent dimensions: both must be sums.",
-                                 museum("mean-over-pixels")))  # fmt: skip
+            wrong.append(
+                Mistake(
+                    "The reconstruction is averaged over the pixels, the KL summed "
+                    "over the latent dimensions: both must be sums.",
+                    museum("mean-over-pixels"),
+                )
+            )
         if bZ == -1 and aZ == 0:
-            wrong.append(Mistake("The KL is averaged over the latent dimensions: it must be their "
-                                 "sum.", museum("M22")))  # fmt: skip
+            wrong.append(
+                Mistake(
+                    "The KL is averaged over the latent dimensions: it must be their sum.",
+                    museum("M22"),
+                )
+            )
         if bD <= -1 and aD == 0:
-            wrong.append(Mistake("The KL is divided by the number of pixels, the reconstruction is "
-                                 "not.", museum("kl-divided-by-pixels")))  # fmt: skip
+            wrong.append(
+                Mistake(
+                    "The KL is divided by the number of pixels, the reconstruction is not.",
+                    museum("kl-divided-by-pixels"),
+                )
+            )
         if bD >= 1 and aD == 0:
-            wrong.append(Mistake("The KL is multiplied by the number of pixels.",
-                                 museum("mean-over-pixels")))  # fmt: skip
+            wrong.append(
+                Mistake("The KL is multiplied by the number of pixels.", museum("mean-over-pixels"))
+            )
     if difference["B"] == 1:
-        said = ("The reconstruction is averaged over the batch, the KL is summed over it."
-                if aB == -1 else "The KL is multiplied by the number of examples.")  # fmt: skip
+        said = (
+            "The reconstruction is averaged over the batch, the KL is summed over it."
+            if aB == -1
+            else "The KL is multiplied by the number of examples."
+        )
         wrong.append(Mistake(said, museum("kl-summed-over-batch")))
     elif difference["B"] == -1:
-        said = ("The KL is averaged over the batch, the reconstruction is summed over it."
-                if aB == 0 else "The KL is averaged over the batch twice.")  # fmt: skip
-        wrong.append(Mistake(said, museum("kl-averaged-over-batch" if aB == 0
-                                          else "averaged-twice")))  # fmt: skip
+        said = (
+            "The KL is averaged over the batch, the reconstruction is summed over it."
+            if aB == 0
+            else "The KL is averaged over the batch twice."
+        )
+        wrong.append(
+            Mistake(said, museum("kl-averaged-over-batch" if aB == 0 else "averaged-twice"))
+        )
     elif difference["B"]:
         wrong.append(Mistake("The two terms are reduced over the batch in different ways."))
     if not wrong:
-        wrong.append(Mistake("The weight of the KL against the reconstruction depends on the "
-                             f"number of {_product(difference)}."))  # fmt: skip
+        wrong.append(
+            Mistake(
+                "The weight of the KL against the reconstruction depends on the "
+                f"number of {_product(difference)}."
+            )
+        )
     return wrong
 
 
@@ -1049,25 +816,37 @@ def _weights(subject, findings, recon, kl, a, b, rng):
             if is_recon or not kl:
                 told.append(f"{name} is the weight of the reconstruction.")
             else:
-                wrong.append(Mistake(f"{name} multiplies the reconstruction, not the KL.",
-                                     museum("beta-on-reconstruction")))  # fmt: skip
+                wrong.append(
+                    Mistake(
+                        f"{name} multiplies the reconstruction, not the KL.",
+                        museum("beta-on-reconstruction"),
+                    )
+                )
         elif np.allclose((fa, fb, ga, gb), 1, rtol=1e-6):
             if np.allclose(new[2], far[2], rtol=1e-6, atol=1e-9):
                 wrong.append(Mistake(f"{name} is accepted and not used.", museum("beta-ignored")))
         elif np.allclose((fa, ga), (fb, gb), rtol=1e-4):
             if re.search(r"beta|kl", name.lower()):
-                wrong.append(Mistake(f"{name} multiplies both terms, not only the KL.",
-                                     museum("beta-on-both")))  # fmt: skip
+                wrong.append(
+                    Mistake(
+                        f"{name} multiplies both terms, not only the KL.", museum("beta-on-both")
+                    )
+                )
             else:
                 told.append(f"{name} multiplies the whole loss.")
         elif np.allclose((fa, ga), 1, rtol=1e-4) and np.isclose(fb, 1 / 3, rtol=1e-4):
-            wrong.append(Mistake(f"The KL is divided by {name}, not multiplied.",
-                                 museum("beta-divides")))  # fmt: skip
+            wrong.append(
+                Mistake(f"The KL is divided by {name}, not multiplied.", museum("beta-divides"))
+            )
         elif np.allclose((fa, ga), 1, rtol=1e-4) and np.isclose(fb, 9, rtol=1e-4):
             wrong.append(Mistake(f"The KL is multiplied by {name} twice.", museum("beta-squared")))
         else:
-            wrong.append(Mistake(f"{name} is no weight of one of the terms: at 3 the reconstruction "
-                                 f"is multiplied by {fa:.4g} and the KL by {fb:.4g}."))  # fmt: skip
+            wrong.append(
+                Mistake(
+                    f"{name} is no weight of one of the terms: at 3 the reconstruction "
+                    f"is multiplied by {fa:.4g} and the KL by {fb:.4g}."
+                )
+            )
     findings.told += told
     if kl and not wrong:
         wrong += _ratio(subject, findings, recon, kl, a, b)
@@ -1085,8 +864,9 @@ def _mixed_up(subject, recon, kl, a, b, rng):
         ratio = (new[1] / b) / (new[0] / a)
         if np.isclose(ratio, 3, rtol=1e-4) and subject.weights:
             weights = " and ".join(subject.weights.values())
-            return Mistake(f"{name} and {weights} are mixed up: {name} weighs the KL.",
-                           "weight-and-batch-size")  # fmt: skip
+            return Mistake(
+                f"{name} and {weights} are mixed up: {name} weighs the KL.", "weight-and-batch-size"
+            )
         if not np.isclose(ratio, 1, rtol=1e-4):
             return Mistake(f"The weight of the KL depends on {name}.", "weight-and-batch-size")
     return None
@@ -1112,13 +892,21 @@ def _ratio(subject, findings, recon, kl, a, b):
         findings.told.append(f"At step {NEUTRAL['step']} the weight of the KL is {ratio:.4g}.")
         return []
     if np.isclose(ratio, 2, rtol=1e-4):
-        return [Mistake("The KL counts twice: its 1/2 is missing, or it is added twice.",
-                        museum("M01"))]  # fmt: skip
+        return [
+            Mistake("The KL counts twice: its 1/2 is missing, or it is added twice.", museum("M01"))
+        ]
     if np.isclose(ratio, 0.5, rtol=1e-4):
-        return [Mistake("The KL counts half: a 1/2 too many, or the reconstruction twice.",
-                        museum("kl-halved"))]  # fmt: skip
-    if any(np.isclose(ratio * k, 1, rtol=1e-4) or np.isclose(ratio / k, 1, rtol=1e-4)
-           for k in (B, D, Z, D / Z, B * D, B * Z) if k > 1):  # fmt: skip
+        return [
+            Mistake(
+                "The KL counts half: a 1/2 too many, or the reconstruction twice.",
+                museum("kl-halved"),
+            )
+        ]
+    if any(
+        np.isclose(ratio * k, 1, rtol=1e-4) or np.isclose(ratio / k, 1, rtol=1e-4)
+        for k in (B, D, Z, D / Z, B * D, B * Z)
+        if k > 1
+    ):
         return []  # the sizes have been told
     findings.told.append(f"The KL has the fixed weight {ratio:.4g}: a beta-VAE.")
     return []
@@ -1127,13 +915,22 @@ def _ratio(subject, findings, recon, kl, a, b):
 def _of_dataset(subject, recon, kl, a, b, rng):
     """Mistakes: the size of a data set weighs the KL"""
     for key, name in subject.assigned.items():
-        if isinstance(key, tuple) and key[0] == "count" and kl and b and subject._count(
-            name, draw(rng, (2, 3, 4))) == 50:  # fmt: skip
+        if (
+            isinstance(key, tuple)
+            and key[0] == "count"
+            and kl
+            and b
+            and subject._count(name, draw(rng, (2, 3, 4))) == 50
+        ):
             new = factors(subject, recon, kl, subject.sizes, rng, {key: 100})
             if not np.isclose(new[1] / b, new[0] / a, rtol=1e-4):
-                return [Mistake(f"The weight of the KL depends on {name}: z's KL belongs to one "
-                                "example, as its reconstruction does.", "kl-weighted-by-batch")
-                       ]  # fmt: skip
+                return [
+                    Mistake(
+                        f"The weight of the KL depends on {name}: z's KL belongs to one "
+                        "example, as its reconstruction does.",
+                        "kl-weighted-by-batch",
+                    )
+                ]
     return []
 
 
@@ -1148,10 +945,6 @@ def _constant(subject, findings, recon, kl, at, rng):
     scale = (abs(a) * 10 + abs(b)) * (1e3 if subject.single_precision else 1)
     if np.ptp(np.concatenate([c, np.atleast_1d(again)])) > 1e-6 * max(scale, 1e-12):
         return [Mistake("It is no sum of a reconstruction term and a KL: something else moves.")]
-    if subject.only_terms or (recon.term.family == "given"):
-        c_example = c / (1 if subject.per_example else 1)
-        if np.allclose(c_example, 0, atol=1e-6 * scale):
-            return []
     B, D, Z = subject.sizes
     per_example = float(np.mean(c)) / (1 if subject.per_example else B)
     if abs(per_example) < 1e-6 * scale:
@@ -1163,23 +956,33 @@ def _constant(subject, findings, recon, kl, at, rng):
         findings.told.append("The constant 1/2 log 2 pi of each pixel is in it.")
         return []
     if np.isclose(of_kl, Z / 2, rtol=1e-4):
-        findings.told.append("It is right up to a constant: the -1 of each latent dimension is "
-                             "dropped, so its KL is not 0 at q = p.")  # fmt: skip
+        findings.told.append(
+            "It is right up to a constant: the -1 of each latent dimension is "
+            "dropped, so its KL is not 0 at q = p."
+        )
         return []
     if np.isclose(of_kl, (Z - 1) / 2, rtol=1e-4):
-        return [Mistake("The KL has one -1 for all latent dimensions: there is one for each.",
-                        museum("M03"))]  # fmt: skip
+        return [
+            Mistake(
+                "The KL has one -1 for all latent dimensions: there is one for each.", museum("M03")
+            )
+        ]
     if np.isclose(of_kl, Z, rtol=1e-4):
-        return [Mistake("The KL has +1 for each latent dimension where -1 belongs.",
-                        museum("M04"))]  # fmt: skip
-    if recon.term.family in ("gaussian", "laplace") and abs(of_recon) < 1e3 and (
-        _grows_with_pixels(subject, recon, kl, per_example, rng)
+        return [Mistake("The KL has +1 for each latent dimension where -1 belongs.", museum("M04"))]
+    if (
+        recon.term.family in ("gaussian", "laplace")
+        and abs(of_recon) < 1e3
+        and (_grows_with_pixels(subject, recon, kl, per_example, rng))
     ):
         findings.told.append("A constant of each pixel is in it, as of a fixed sigma.")
         return []
     amount = f"{per_example / (a or 1):+.4g}"
-    return [Mistake(f"A constant is added that belongs to neither term: {amount} for each example.",
-                    museum("constant-added"))]  # fmt: skip
+    return [
+        Mistake(
+            f"A constant is added that belongs to neither term: {amount} for each example.",
+            museum("constant-added"),
+        )
+    ]
 
 
 def _grows_with_pixels(subject, recon, kl, constant, rng):
@@ -1203,7 +1006,7 @@ FAR_LAW = ("far away", "the same for decoders that are sure, and for wide and na
 def _far(subject, findings, recon, kl, base):
     """Clipped, a small number in the logarithm, overflow"""
     wrong = []
-    base = _prior(subject, base)
+    base = prior(subject, base)
     if recon.term.right and recon.term.family == "bernoulli" and subject.has("r"):
         wrong += _far_probabilities(subject, findings, recon, base)
     if kl and kl.term.right and kl.term.family == "closed form" and not subject.has("s_p"):
@@ -1240,8 +1043,12 @@ def _far_probabilities(subject, findings, recon, base):
             findings.told.insert(0, "Right for ordinary input; not finite for logits beyond 37.")
             if abs(mild - 20) > 0.01:
                 return [_clip(mild)]
-            return [Mistake("The sigmoid is taken first, then the logarithm: log 0 for a logit of "
-                            "60.", museum("log-of-sigmoid"))]  # fmt: skip
+            return [
+                Mistake(
+                    "The sigmoid is taken first, then the logarithm: log 0 for a logit of 60.",
+                    museum("log-of-sigmoid"),
+                )
+            ]
         mild = cost(-30.0)
         if abs(mild - 30) > 0.3:
             return [_clip(mild, cost)]
@@ -1262,11 +1069,16 @@ def _clip(most, cost=None):
     if cost is not None:
         near = cost(-most) if cost(-1.0) - cost(-2.0) < -0.5 else cost(tiny)
         if abs(near - (most - math.log(2))) < 0.05:
-            return Mistake(f"{tiny:.2g} is added inside the logarithm: right for ordinary input, but "
-                           f"no pixel can cost more than {most:.3g} nats.",
-                           museum("epsilon-in-cross-entropy"))  # fmt: skip
-    return Mistake(f"Probabilities are clipped at {tiny:.2g}: right for ordinary input, but no pixel "
-                   f"can cost more than {most:.3g} nats.", museum("probabilities-clipped"))  # fmt: skip
+            return Mistake(
+                f"{tiny:.2g} is added inside the logarithm: right for ordinary input, but "
+                f"no pixel can cost more than {most:.3g} nats.",
+                museum("epsilon-in-cross-entropy"),
+            )
+    return Mistake(
+        f"Probabilities are clipped at {tiny:.2g}: right for ordinary input, but no pixel "
+        f"can cost more than {most:.3g} nats.",
+        museum("probabilities-clipped"),
+    )
 
 
 def _far_scales(subject, findings, kl, base):
@@ -1284,13 +1096,22 @@ def _far_scales(subject, findings, kl, base):
             change = float((subject(there) - subject(here)).sum()) / subject.b
             true = 0.5 * (math.expm1(logvar) - logvar)
             if not abs(change - true) <= 1e-3 * abs(true):
-                kind = "a small number in the logarithm" if logvar < 0 and scale in (
-                    "variance", "std") else "clipped"  # fmt: skip
-                findings.told.insert(0, f"Right for ordinary input; off from log sigma^2 = "
-                                        f"{logvar:g}.")  # fmt: skip
+                kind = (
+                    "a small number in the logarithm"
+                    if logvar < 0 and scale in ("variance", "std")
+                    else "clipped"
+                )
+                findings.told.insert(
+                    0, f"Right for ordinary input; off from log sigma^2 = {logvar:g}."
+                )
                 name = "M25" if kind != "clipped" else "scale-clipped"
-                return [Mistake(f"Its KL is off at log sigma^2 = {logvar:g} ({kind}): {change:.5g} "
-                                f"nats where {true:.5g} are true.", museum(name))]  # fmt: skip
+                return [
+                    Mistake(
+                        f"Its KL is off at log sigma^2 = {logvar:g} ({kind}): {change:.5g} "
+                        f"nats where {true:.5g} are true.",
+                        museum(name),
+                    )
+                ]
     except Failed:
         return []
     finally:
@@ -1308,17 +1129,20 @@ def _gradient(subject, findings, recon, kl, rng, base):
     if subject.f.library not in ("torch", "jax"):
         findings.law(*GRADIENT_LAW, note="NumPy functions have no gradient of their own")
         return
-    base = _prior(subject, base)
+    base = prior(subject, base)
     wrong = []
     if subject.bundle or subject.only_terms:
-        findings.law(*GRADIENT_LAW, note="not tried: its arguments come together, or its terms apart")
+        findings.law(
+            *GRADIENT_LAW, note="not tried: its arguments come together, or its terms apart"
+        )
         return
     positional, keywords = subject.arguments(base)
     outcome = subject.f.call(positional, keywords=keywords, gradient=subject.path or True, seed=0)
     if outcome.gradients is None:
         said = outcome.error or outcome.no_gradient
-        findings.law(*GRADIENT_LAW, Mistake(f"It has no gradient: {said}.",
-                                            museum("gradient-blocked")))  # fmt: skip
+        findings.law(
+            *GRADIENT_LAW, Mistake(f"It has no gradient: {said}.", museum("gradient-blocked"))
+        )
         return
     names = [n for n in (p.name for p in subject._parameters()) if n in subject.assigned.values()]
     if subject.packed:
@@ -1338,14 +1162,22 @@ def _gradient(subject, findings, recon, kl, rng, base):
             for moved_ in (base.with_(**{role: value + step}), base.with_(**{role: value - step}))
         )
         true = (up - down) / 2e-6
-        got = 0.0 if gradient is None else float(np.sum(np.reshape(gradient, value.shape) * direction))
+        got = (
+            0.0
+            if gradient is None
+            else float(np.sum(np.reshape(gradient, value.shape) * direction))
+        )
         if not abs(got - true) <= 1e-2 * abs(true) + 1e-4 * abs(subject.a):
             blocked = abs(got) < 1e-9
-            wrong.append(Mistake(
-                f"No gradient reaches {name}: it is detached." if blocked else
-                f"The gradient by {name} is off: {got:.5g} where differences give {true:.5g}; a "
-                "part of the loss is detached.",
-                "gradient-blocked" if math.isfinite(got) else "gradient-not-finite"))  # fmt: skip
+            wrong.append(
+                Mistake(
+                    f"No gradient reaches {name}: it is detached."
+                    if blocked
+                    else f"The gradient by {name} is {got:.5g}, by differences {true:.5g}: a "
+                    "part of the loss is detached.",
+                    "gradient-blocked" if math.isfinite(got) else "gradient-not-finite",
+                )
+            )
     findings.law(*GRADIENT_LAW, wrong)
 
 
@@ -1359,11 +1191,11 @@ def _total(found, values, subject):
 
 def _others(subject, findings, recon, kl, rng, base):
     """The terms beside the loss in a tuple or dict: a KL under the name KLD must be one"""
-    base = _prior(subject, base)
+    base = prior(subject, base)
     there = [p for p in paths(subject.tree(base).value) if p != subject.path and p]
     if not there or kl is None:
         return
-    other = _prior(subject, draw(rng, subject.sizes))
+    other = prior(subject, draw(rng, subject.sizes))
     trees = [subject.tree(v).value for v in (base, moved(base, other, LATENT))]
     features = [t.feature(kl.term, v, False) for v in (base, moved(base, other, LATENT))]
     wrong = []
@@ -1374,8 +1206,11 @@ def _others(subject, findings, recon, kl, rng, base):
         if not re.search(r"kl", name.lower()):
             continue
         if slope < 0 and not re.search(r"neg|minus", name.lower()):
-            wrong.append(Mistake(f"It gives minus the KL under the name {name}.",
-                                 museum("kl-logged-negative")))  # fmt: skip
+            wrong.append(
+                Mistake(
+                    f"It gives minus the KL under the name {name}.", museum("kl-logged-negative")
+                )
+            )
     findings.law("parts", "each part of the answer is what its name says", wrong)
 
 
@@ -1403,11 +1238,16 @@ def small_cases():
 
 def smallest(subject, findings, recon, kl):
     """Fill the findings' case and rows with the smallest case that shows the mistake"""
-    right_r = _right_for(subject, recon, t.SCALED_RECONSTRUCTIONS if subject.has("t") else
-                         t.RECONSTRUCTIONS, "r")  # fmt: skip
+    right_r = _right_for(
+        subject, recon, t.SCALED_RECONSTRUCTIONS if subject.has("t") else t.RECONSTRUCTIONS, "r"
+    )
     right_k = _right_for(subject, kl, t.SAMPLED_KLS if subject.has("z") else t.KLS, "s")
-    sign = -1.0 if re.search(r"elbo", subject.f.name.lower()) and not re.search(
-        r"loss|neg|nelbo", subject.f.name.lower()) else 1.0  # fmt: skip
+    sign = (
+        -1.0
+        if re.search(r"elbo", subject.f.name.lower())
+        and not re.search(r"loss|neg|nelbo", subject.f.name.lower())
+        else 1.0
+    )
     fixed = subject.shapes[0] != (0,)
     scale = right_k.reading if right_k and right_k.reading in t.SCALES else "logvar"
     mean = not subject.per_example and _averages(subject)
@@ -1443,7 +1283,7 @@ def _averages(subject):
 
 
 def _weight_of(subject, recon):
-    """The factor of a squared error but for what it is averaged over: 2 for 1 / (2 sigma^2) at 1/4"""
+    """The factor of a squared error, but for what it is averaged over"""
     if recon is None or recon.term.family not in ("gaussian", "laplace"):
         return 1.0
     sizes = dict(zip("BDZ", subject.sizes, strict=True))

@@ -1,10 +1,10 @@
 """Which argument of a loss is what: read from the names, as candidates that the values decide.
 
-    roles(["recon_x", "x", "mu", "logvar"])   [{"r": "recon_x", "x": "x", "mu": "mu", "s": "logvar"}]
+roles(["recon_x", "x", "mu", "logvar"])   [{"r": "recon_x", "x": "x", "mu": "mu", "s": "logvar"}]
 
-    x, r    the data, and what the decoder gave       mu, s   mean and scale of q(z|x)
-    z, eps  a draw and its noise                      t       a scale of the decoder
-    recon, kl   terms that are handed over            weight, count, step, capacity   plain numbers
+x, r    the data, and what the decoder gave       mu, s   mean and scale of q(z|x)
+z, eps  a draw and its noise                      t       a scale of the decoder
+recon, kl   terms that are handed over            weight, count, step, capacity   plain numbers
 """
 
 import itertools
@@ -24,13 +24,18 @@ PATTERNS = (
         r"beta|weight|lambda|^lam|alpha|gamma|anneal|^w$|^w_|_w$|coef|^m_?n$|^kl_?scale|factor|"
         r"warm_?up|^weighting|ratio|multiplier|kld?_?(mult|lambda|reg)|^reg$",
     ),
-    ("count", r"batch_?size|^bs$|data(set)?_?size|n_?(train|data|samples|examples)|"
-              r"num_?(train|data|samples|examples|batches|pixels)|"
-              r"(latent|input|original|z|x|data|image)_?(dim|size)s?|^total_?n"),
+    (
+        "count",
+        r"batch_?size|^bs$|data(set)?_?size|n_?(train|data|samples|examples)|"
+        r"num_?(train|data|samples|examples|batches|pixels)|"
+        r"(latent|input|original|z|x|data|image)_?(dim|size)s?|^total_?n",
+    ),
     ("step", r"^(step|global_?step|epoch|iteration|iter|it|current_?(step|epoch)|n_?iter)s?$"),
     ("batch index", r"batch_?idx|optimizer_?idx"),
-)  # fmt: skip
-GIVEN_KL = re.compile(r"^(kl|kld)(_?(loss|div|divergence|term|z|value|per_example))?s?$|^latent_?loss$|^d_?kl$")
+)
+GIVEN_KL = re.compile(
+    r"^(kl|kld)(_?(loss|div|divergence|term|z|value|per_example))?s?$|^latent_?loss$|^d_?kl$"
+)
 GIVEN_RECON = re.compile(
     r"^(recons?|rec|reconstruction|likelihood|img)_?(loss|error|err|term|cost|nll)$|^(nll|bce|mse|"
     r"log_?px|recon_?nll|neg_?log_?lik(elihood)?|distortion|rec_?err|xent)$"

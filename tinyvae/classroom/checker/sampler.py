@@ -1,4 +1,4 @@
-"""Is this sampler of z ~ N(mu, sigma^2) right?  Mean, variance, shape, fresh, independent, gradient.
+"""Is this sampler of z ~ N(mu, sigma^2) right?  Moments, freshness, independence, gradient.
 
     >>> findings = judge(LocalFunction(lambda mu, logvar, eps: mu + np.exp(logvar) * eps))
     >>> findings.right, findings.names
@@ -153,7 +153,7 @@ def scale_name(sampler):
 
 
 def judge(function, seed=0):
-    """Compare a sampler with z = mu + sigma eps.    ->  Findings;  CannotRun if it cannot be called"""
+    """Compare a sampler with z = mu + sigma eps.    ->  Findings;  CannotRun if it fails"""
     sampler = samplers(function)
     findings = Findings(takes=f"{', '.join(sampler.order)}; {function.library}")
     if sampler.takes_noise:
@@ -187,9 +187,12 @@ def _exact(sampler, findings, seed):
         low = s - 2.5
         std = (sampler.z(mu, low, eps) - mu) / eps
         if not np.allclose(std, STD[reading](low), rtol=1e-3):
-            findings.mistakes.append(Mistake(
-                f"It is right for {scale_name(sampler)} > 0 only: negative ones are changed.",
-                "relu-on-logvar"))  # fmt: skip
+            findings.mistakes.append(
+                Mistake(
+                    f"It is right for {scale_name(sampler)} > 0 only: negative ones are changed.",
+                    "relu-on-logvar",
+                )
+            )
     _case(sampler, findings, reading)
     return reading
 
@@ -206,23 +209,36 @@ def _reading(sampler, findings, s, std, tolerance, factor_of=None):
             found.append((reading, float(np.mean(ratio))))
     found.sort(key=lambda hit: (hit[0] != said, abs(hit[1] - 1) > tolerance, hit[0] not in RIGHT))
     if not found:
-        findings.law(*STD_LAW, Mistake(
-            f"The standard deviation of z is {_numbers(std)} where {name or 'the scale'} is "
-            f"{_numbers(s)}: no function of it that is known."))  # fmt: skip
+        findings.law(
+            *STD_LAW,
+            Mistake(
+                f"The standard deviation of z is {_numbers(std)} where {name or 'the scale'} is "
+                f"{_numbers(s)}: no function of it that is known."
+            ),
+        )
         return ""
     reading, factor = found[0]
     right = reading == said or (not said and reading in RIGHT)
     if abs(factor - 1) > tolerance:
-        findings.law(*STD_LAW, Mistake(
-            f"The noise has the standard deviation {factor:.3g}, not 1.", "noise-too-small"))
+        findings.law(
+            *STD_LAW,
+            Mistake(
+                f"The noise has the standard deviation {factor:.3g}, not 1.", "noise-too-small"
+            ),
+        )
         return ""
     if right:
         findings.law(*STD_LAW)
         if name:
             findings.told.append(f"Right with {name} as {WORDS[reading]}.")
         return reading
-    formula = {"logvar": "exp(s / 2)", "log std": "exp(s)", "std": "s", "variance": "sqrt(s)",
-               "softplus": "softplus(s)"}.get(reading, reading)  # fmt: skip
+    formula = {
+        "logvar": "exp(s / 2)",
+        "log std": "exp(s)",
+        "std": "s",
+        "variance": "sqrt(s)",
+        "softplus": "softplus(s)",
+    }.get(reading, reading)
     museum = {("logvar", "log std"): "std-is-exp-logvar"}.get((said, reading), "two-conventions")
     if reading == "1":
         museum = "scale-ignored"
@@ -230,9 +246,14 @@ def _reading(sampler, findings, s, std, tolerance, factor_of=None):
         museum = "scale-as-std"
     formula = formula.replace("(s)", f"({name})").replace("(s /", f"({name} /")
     formula = f"{name}" if formula == "s" else formula
-    findings.law(*STD_LAW, Mistake(
-        f"The noise is multiplied by {formula}, which is not the standard deviation of "
-        f"{WORDS.get(said, name)}.", museum))  # fmt: skip
+    findings.law(
+        *STD_LAW,
+        Mistake(
+            f"The noise is multiplied by {formula}, which is not the standard deviation of "
+            f"{WORDS.get(said, name)}.",
+            museum,
+        ),
+    )
     return ""
 
 
@@ -249,8 +270,9 @@ def _case(sampler, findings, reading):
     shape = (1,) if sampler.vector else (1, 1)
     z = sampler.z(np.ones(shape), np.full(shape, s), np.full(shape, 3.0))
     if z is not None:
-        names = dict(zip(sampler.order, [p.name for p in sampler.f.parameters if p.required],
-                         strict=False))  # fmt: skip
+        names = dict(
+            zip(sampler.order, [p.name for p in sampler.f.parameters if p.required], strict=False)
+        )
         given = {"mu": [[1.0]], "s": [[float(s)]], "eps": [[3.0]]}
         findings.case = {names.get(role, role): given[role] for role in ("mu", "s", "eps")}
         findings.rows = [("z", z.tolist(), [[7.0]])]
@@ -293,12 +315,21 @@ def _moments(sampler, findings, noise):
         high = mean + np.sqrt(3) * std
         low = mean - np.sqrt(3) * std
         said = "0 to 1" if np.all(np.abs(low) < 0.1 * (high - low)) else "a symmetric interval"
-        findings.law("shape", "eps ~ N(0, I)", Mistake(
-            f"The noise is uniform on {said}, not Gaussian.", "uniform-noise"))
+        findings.law(
+            "shape",
+            "eps ~ N(0, I)",
+            Mistake(f"The noise is uniform on {said}, not Gaussian.", "uniform-noise"),
+        )
         return ""
     if np.any(np.abs(kurtosis - 3) > ERRORS * np.sqrt(24 / n) + 0.05):
-        findings.law("shape", "eps ~ N(0, I)", Mistake(
-            f"The noise is not Gaussian: its fourth moment is {kurtosis.mean():.3g} sigma^4, not 3."))
+        findings.law(
+            "shape",
+            "eps ~ N(0, I)",
+            Mistake(
+                f"The noise is not Gaussian: its fourth moment is {kurtosis.mean():.3g} sigma^4, "
+                "where 3 is true."
+            ),
+        )
         return ""
     findings.law("shape", "eps ~ N(0, I)")
     if np.any(np.abs(mean) > error):
@@ -311,9 +342,12 @@ def _moments(sampler, findings, noise):
         if more is not None:
             low = (more - MEANS).std(0)
             if np.any(np.abs(low / STD[reading](NEGATIVE) - 1) > ERRORS / np.sqrt(2 * n)):
-                findings.mistakes.append(Mistake(
-                    f"It is right for {scale_name(sampler)} > 0 only: negative ones are changed.",
-                    "relu-on-logvar"))  # fmt: skip
+                findings.mistakes.append(
+                    Mistake(
+                        f"Right for {scale_name(sampler)} > 0 only: negative ones are changed.",
+                        "relu-on-logvar",
+                    )
+                )
     return reading
 
 
@@ -332,8 +366,13 @@ def _fresh(sampler, findings, seed, first):
     again = _many(sampler, POSITIVE, other, training=True)
     law = ("fresh", "new noise in every call")
     if again is not None and np.allclose(again, first):
-        findings.law(*law, Mistake("Two calls give the same draws: the noise is drawn once, or a "
-                                   "seed is set inside.", "noise-drawn-once"))  # fmt: skip
+        findings.law(
+            *law,
+            Mistake(
+                "Two calls give the same draws: the noise is drawn once, or a seed is set inside.",
+                "noise-drawn-once",
+            ),
+        )
     else:
         findings.law(*law)
 
@@ -344,17 +383,21 @@ def _independent(findings, noise):
     n = len(noise)
     u = (noise - noise.mean(0)) / noise.std(0).clip(1e-12)
     if np.all(np.ptp(noise, axis=0) < 1e-6 * (1 + np.abs(noise).max())):
-        findings.law(*law, Mistake("All examples of a batch get the same noise.",
-                                   "noise-shared-by-batch"))  # fmt: skip
+        findings.law(
+            *law, Mistake("All examples of a batch get the same noise.", "noise-shared-by-batch")
+        )
         return False
     between = np.corrcoef(u.T)[np.triu_indices(4, 1)]
     if np.all(np.abs(between) > 0.99):
-        findings.law(*law, Mistake("All latent dimensions get the same noise.",
-                                   "noise-shared-by-latents"))  # fmt: skip
+        findings.law(
+            *law, Mistake("All latent dimensions get the same noise.", "noise-shared-by-latents")
+        )
         return False
     rows = np.array([np.mean(u[1:, j] * u[:-1, j]) for j in range(4)])
     if np.any(np.abs(between) > ERRORS / np.sqrt(n)) or np.any(np.abs(rows) > ERRORS / np.sqrt(n)):
-        findings.law(*law, Mistake("The noise is correlated between latent dimensions or examples."))
+        findings.law(
+            *law, Mistake("The noise is correlated between latent dimensions or examples.")
+        )
         return False
     findings.law(*law)
     return True
@@ -367,10 +410,16 @@ def _eval_mode(sampler, findings, seed):
     z = _many(sampler, POSITIVE, seed + 1, training=False)
     law = ("eval mode", "the same in eval mode as in training")
     if z is not None and np.all(np.abs(z - MEANS) < 1e-6):
-        findings.law(*law, Mistake("In eval mode z = mu: a loss that is computed there is no bound.",
-                                   "no-noise-at-test"))  # fmt: skip
-    elif z is not None and np.any(np.abs(z.std(0) / _many(sampler, POSITIVE, seed + 1,
-                                  training=True).std(0) - 1) > 0.05):  # fmt: skip
+        findings.law(
+            *law,
+            Mistake(
+                "In eval mode z = mu: a loss that is computed there is no bound.",
+                "no-noise-at-test",
+            ),
+        )
+    elif z is not None and np.any(
+        np.abs(z.std(0) / _many(sampler, POSITIVE, seed + 1, training=True).std(0) - 1) > 0.05
+    ):
         findings.law(*law, Mistake("In eval mode the noise has another size."))
     else:
         findings.law(*law)
@@ -391,12 +440,22 @@ def _gradient(sampler, findings, reading, seed):
         findings.law(*law, Mistake(f"No gradient goes through z: {said}.", "gradient-blocked"))
         return
     gradients = outcome.gradients[0] if sampler.bundle else outcome.gradients
-    of = dict(zip([r for r in sampler.order if r != "rng" or not sampler.bundle], gradients or [],
-                  strict=False))  # fmt: skip
+    of = dict(
+        zip(
+            [r for r in sampler.order if r != "rng" or not sampler.bundle],
+            gradients or [],
+            strict=False,
+        )
+    )
     z = draws_in(outcome.value, shape)
     if of.get("mu") is None or not np.allclose(of["mu"], 1, atol=1e-4):
-        findings.law(*law, Mistake("No gradient reaches mu through z." if of.get("mu") is None else
-                                   "dz/dmu is not 1.", "gradient-blocked"))  # fmt: skip
+        findings.law(
+            *law,
+            Mistake(
+                "No gradient reaches mu through z." if of.get("mu") is None else "dz/dmu is not 1.",
+                "gradient-blocked",
+            ),
+        )
         return
     if of.get("s") is None:
         findings.law(*law, Mistake("No gradient reaches the scale through z.", "gradient-blocked"))
@@ -404,7 +463,12 @@ def _gradient(sampler, findings, reading, seed):
     if reading in D_LOG_STD:
         true = (z - mu) * D_LOG_STD[reading](s)
         if not np.allclose(of["s"], true, rtol=1e-3, atol=1e-3):
-            findings.law(*law, Mistake("The gradient by the scale is not (z - mu) d log sigma / ds.",
-                                       "gradient-blocked"))  # fmt: skip
+            findings.law(
+                *law,
+                Mistake(
+                    "The gradient by the scale is not (z - mu) d log sigma / ds.",
+                    "gradient-blocked",
+                ),
+            )
             return
     findings.law(*law)

@@ -158,9 +158,7 @@ def _right_reconstructions():
             reading,
             family="laplace",
         )
-    yield Term(
-        "Huber's error", lambda v: _huber(v.r, v.x), True, "means", family="huber"
-    )
+    yield Term("Huber's error", lambda v: _huber(v.r, v.x), True, "means", family="huber")
     yield Term(
         "minus the log-density of the continuous Bernoulli",
         lambda v: bernoulli(v.r, v.x) - _continuous(v.r).sum(-1),
@@ -248,9 +246,9 @@ def _wrong_reconstructions():
     for tiny in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10):
         yield Term(
             f"cross-entropy with {tiny:g} inside the logarithm",
-            lambda v, tiny=tiny: -(
-                v.x * np.log(v.r + tiny) + (1 - v.x) * np.log(1 - v.r + tiny)
-            ).sum(-1),
+            lambda v, tiny=tiny: (
+                -(v.x * np.log(v.r + tiny) + (1 - v.x) * np.log(1 - v.r + tiny)).sum(-1)
+            ),
             museum="epsilon-in-cross-entropy",
         )
 
@@ -271,8 +269,9 @@ def _scaled_reconstructions():
             )
         yield Term(
             f"(x - x_hat)^2 / (2 sigma^2) without log sigma, its scale a {scale}",
-            lambda v, scale=scale: 0.5
-            * ((v.x - v.r) ** 2 / variance_of(v.t + 0 * v.x, scale)).sum(-1),
+            lambda v, scale=scale: (
+                0.5 * ((v.x - v.r) ** 2 / variance_of(v.t + 0 * v.x, scale)).sum(-1)
+            ),
             museum="normaliser-missing",
             family=scale,
         )
@@ -314,10 +313,7 @@ SCALED_RECONSTRUCTIONS = tuple(_scaled_reconstructions())
 def kl(v, scale):
     """KL( N(mu, sigma^2) || N(0, I) ), or to the prior that is given, summed over the latents"""
     variance = variance_of(v.s, scale)
-    if v.s_p is None:
-        prior = np.ones_like(variance)
-    else:
-        prior = variance_of(v.s_p + 0 * v.s, scale)
+    prior = 1.0 if v.s_p is None else variance_of(v.s_p + 0 * v.s, scale)
     ratio = variance / prior
     return 0.5 * ((v.mu - v.mu_p) ** 2 / prior + ratio - 1 - np.log(ratio)).sum(-1)
 

@@ -1,4 +1,4 @@
-"""Is this VAE right?  Its loss against minus the ELBO, computed here from its own encode and decode.
+"""Is this VAE right?  Its loss against minus the ELBO, from its own encode and decode.
 
     >>> findings = judge(LocalFile({"__name__": "here", "model": model}), "model")
 
@@ -15,27 +15,39 @@ from tinyvae.classroom.checker import loss as of_loss
 from tinyvae.classroom.checker import sampler as of_sampler
 from tinyvae.classroom.checker import terms as t
 from tinyvae.classroom.checker.bound import log_mean_exp
+from tinyvae.classroom.checker.calling import NEUTRAL, part, paths
 from tinyvae.classroom.checker.findings import Findings, Mistake
 from tinyvae.classroom.checker.function import CannotRun
-from tinyvae.classroom.checker.roles import role_of
+from tinyvae.classroom.checker.loss import article, museum
+from tinyvae.classroom.checker.roles import reading_of, role_of, roles
 from tinyvae.classroom.checker.values import Described, Distribution, Rng, leaves
 
 B = 5
 DRAWS = 12
 MEAN_DRAWS = 60
 ERRORS = 5.0
-SHAPES = ((784,), (1, 28, 28), (64,), (1, 32, 32), (3, 32, 32), (3, 64, 64), (1, 8, 8), (28, 28, 1),
-          (1, 64, 64), (3, 28, 28))  # fmt: skip
+SHAPES = (
+    (784,),
+    (1, 28, 28),
+    (64,),
+    (1, 32, 32),
+    (3, 32, 32),
+    (3, 64, 64),
+    (1, 8, 8),
+    (28, 28, 1),
+    (1, 64, 64),
+    (3, 28, 28),
+)
 METHODS = {
     "encode": r"^(encode|encoder|encode_x|recognition|infer|inference|get_latent_params|q_?z)$",
     "decode": r"^(decode|decoder|decode_z|generator|p_?x|decoder_?logits|get_logits)$",
     "sampler": r"^(reparam\w*|sample_z|sampler|sampling|draw_z|sample_latent|latent_sample)$",
     "loss": r"^(loss|loss_function|loss_fn|lossfn|vae_loss|compute_loss|calc_loss|get_loss|elbo|"
-            r"nelbo|neg_?elbo|negative_elbo|minus_elbo|elbo_loss|neg_elbo_loss|objective|criterion|"
-            r"training_step|train_step|step|_step|loss_and_terms|cost)$",
+    r"nelbo|neg_?elbo|negative_elbo|minus_elbo|elbo_loss|neg_elbo_loss|objective|criterion|"
+    r"training_step|train_step|step|_step|loss_and_terms|cost)$",
     "forward": r"^(forward|__call__|call|apply)$",
     "sample": r"^(sample|generate|sample_prior|sample_images|sample_x|generate_images|gen)$",
-}  # fmt: skip
+}
 
 
 class Unusable(Exception):
@@ -106,7 +118,9 @@ class Model:
                     shapes = [*more, *(shape for shape in shapes if shape not in more)]
                     continue
                 return
-        raise CannotRun(f"{self.name}.{kind} takes no pictures of any shape that was tried: {error}")
+        raise CannotRun(
+            f"{self.name}.{kind} takes no pictures of any shape that was tried: {error}"
+        )
 
     def inputs(self, kind, x, rng=None, eps=None, z=None):
         """What a method of this kind is called with, by the names of its parameters"""
@@ -198,14 +212,22 @@ class Model:
                     return _totals(outcome.value)
             raise Unusable(outcome.error)
         two = _two(value, x)
-        by_role = {"x": x, "r": _picture(value, x, flat=False), "mu": two and two[0],
-                   "s": two and two[1]}  # fmt: skip
+        by_role = {
+            "x": x,
+            "r": _picture(value, x, flat=False),
+            "mu": two and two[0],
+            "s": two and two[1],
+        }
         names = [p.name for p in parameters]
-        for assigned in of_loss.roles(names):
+        for assigned in roles(names):
             of = {name: role for role, name in assigned.items()}
             try:
-                given = [by_role[of[n]] if not isinstance(of[n], tuple) else
-                         of_loss.NEUTRAL.get(of[n][0], len(x)) for n in names]  # fmt: skip
+                given = [
+                    by_role[of[n]]
+                    if not isinstance(of[n], tuple)
+                    else NEUTRAL.get(of[n][0], len(x))
+                    for n in names
+                ]
             except KeyError:
                 continue
             if any(value is None for value in given):
@@ -246,7 +268,7 @@ def _two(value, x=None):
     if isinstance(value, dict):
         by_role = {role_of(str(key)): (key, part) for key, part in value.items()}
         if "mu" in by_role and "s" in by_role:
-            reading = of_loss.reading_of(str(by_role["s"][0]))
+            reading = reading_of(str(by_role["s"][0]))
             return (*(np.asarray(by_role[r][1], float) for r in ("mu", "s")), reading)
         value = tuple(value.values())
     if isinstance(value, (tuple, list)):
@@ -282,8 +304,8 @@ def _picture(value, x, flat=True):
 def _totals(value):
     """{path: total}: what may be the loss in an answer, likely ones first"""
     found = {}
-    for path in of_loss.paths(value):
-        leaf = np.asarray(of_loss.part(value, path), float)
+    for path in paths(value):
+        leaf = np.asarray(part(value, path), float)
         if leaf.size in (1, B):
             found[path] = leaf.reshape(-1)
     if not found:
@@ -302,18 +324,22 @@ def _totals(value):
 def noises(model, shape, seed):
     """{name: eps}: the noise that a draw of this seed would have been"""
     dtype = model.dtype
-    yield "NumPy", np.random.RandomState(seed).standard_normal(shape)  # noqa: NPY002
+    yield "NumPy", np.random.RandomState(seed).standard_normal(shape)
     if model.takes_rng and model.library != "jax":
         yield "Generator", np.random.default_rng(seed).standard_normal(shape)
-        yield "Generator", np.random.default_rng(seed).standard_normal(shape, dtype="float32").astype(
-            float
+        yield (
+            "Generator",
+            np.random.default_rng(seed).standard_normal(shape, dtype="float32").astype(float),
         )
     if model.library == "torch":
         import torch
 
         torch_dtype = torch.float64 if dtype == "float64" else torch.float32
         generator = torch.Generator().manual_seed(seed)
-        yield "torch", torch.randn(shape, dtype=torch_dtype, generator=generator).numpy().astype(float)
+        yield (
+            "torch",
+            torch.randn(shape, dtype=torch_dtype, generator=generator).numpy().astype(float),
+        )
     if model.library == "jax":
         import jax
 
@@ -401,7 +427,9 @@ def model_of(file, name=None):
     entries = [e for e in file.entries() if e.kind in ("class", "object")]
     functions = [e.name for e in file.entries() if e.kind == "function"]
     chosen = [e for e in entries if e.name == name] if name else entries
-    error = f"there is no model called {name}" if name else "there is no object with encode or forward"
+    error = (
+        f"there is no model called {name}" if name else "there is no object with encode or forward"
+    )
     best = None
     for entry in chosen:
         short = [m.rpartition(".")[2] for m in entry.methods]
@@ -435,11 +463,18 @@ def _draws_in_eval_mode(model, findings, rng):
     if draws is False:
         model.training = True
         if differs():
-            findings.law(*law, Mistake("In eval mode it draws no noise: z = mu there, and its loss is "
-                                       "no bound.", "no-noise-at-test"))  # fmt: skip
+            findings.law(
+                *law,
+                Mistake(
+                    "In eval mode it draws no noise: z = mu there, and its loss is no bound.",
+                    "no-noise-at-test",
+                ),
+            )
         else:
-            findings.law(*law, Mistake("Its loss draws no noise: two seeds give the same.",
-                                       "no-noise-at-test"))  # fmt: skip
+            findings.law(
+                *law,
+                Mistake("Its loss draws no noise: two seeds give the same.", "no-noise-at-test"),
+            )
         return
     findings.law(*law)
 
@@ -483,10 +518,11 @@ def _ways(model, found, reading):
     if "decode" not in model:
         return
     eps = [
-        [record.eps] if model.takes_eps
+        [record.eps]
+        if model.takes_eps
         else [e for _, e in noises(model, record.mu.shape, record.seed)]
         for record in found
-    ]  # fmt: skip
+    ]
     first = [reading] if reading else ["logvar", "log std", "std", "variance"]
     for r in [*first, "no noise", *(r for r in of_sampler.STD if r not in first)]:
         with np.errstate(all="ignore"):
@@ -495,8 +531,13 @@ def _ways(model, found, reading):
             continue
         for i in range(1 if r == "no noise" else len(eps[0])):
             try:
-                yield r, [model.decode(rec.mu + std * e[i], rec.x)
-                          for rec, std, e in zip(found, stds, eps, strict=True)]  # fmt: skip
+                yield (
+                    r,
+                    [
+                        model.decode(rec.mu + std * e[i], rec.x)
+                        for rec, std, e in zip(found, stds, eps, strict=True)
+                    ],
+                )
             except Unusable:
                 continue
 
@@ -538,8 +579,10 @@ def _fits(model, found, recons, path, tolerance, reading, only_right):
     for R in t.RECONSTRUCTIONS:
         if only_right and not R.right:
             continue
-        columns = [t.feature(R, t.Values(x=x, r=r, mu=rec.mu), per_example)
-                   for x, r, rec in zip(flat, recons, found, strict=True)]  # fmt: skip
+        columns = [
+            t.feature(R, t.Values(x=x, r=r, mu=rec.mu), per_example)
+            for x, r, rec in zip(flat, recons, found, strict=True)
+        ]
         if all(c is not None for c in columns):
             rows_r[R] = np.concatenate(columns)
     rows_k = {}
@@ -566,28 +609,41 @@ def _fits(model, found, recons, path, tolerance, reading, only_right):
             (a, c), *_ = np.linalg.lstsq(A, y - b[i] * V[:, i], rcond=None)
             if abs(a) * np.std(u) >= 10 * tolerance * size:
                 good.append((R, terms_k[i], float(a), float(b[i]), float(c)))
-    good.sort(key=lambda g: (not (g[0].right and g[1].right), g[1].reading != (reading or "logvar"),
-                             abs(abs(g[3] / g[2]) - 1) > 0.03))  # fmt: skip
+    good.sort(
+        key=lambda g: (
+            not (g[0].right and g[1].right),
+            g[1].reading != (reading or "logvar"),
+            abs(abs(g[3] / g[2]) - 1) > 0.03,
+        )
+    )
     return good[:3]
 
 
 def _meaning(model, fit, reading):
     """(mistakes, told) of a fit"""
-    path, r, R, K, a, b, c = fit
+    path, r, R, K, a, b, _ = fit
     wrong, told = [], []
     if not R.right:
-        wrong.append(Mistake(f"Its reconstruction term is {R.says}.", of_loss.museum(R.museum)))
+        wrong.append(Mistake(f"Its reconstruction term is {R.says}.", museum(R.museum)))
     if not K.right:
-        wrong.append(Mistake(f"Its KL is {K.says}.", of_loss.museum(K.museum)))
+        wrong.append(Mistake(f"Its KL is {K.says}.", museum(K.museum)))
     if r == "no noise":
         wrong.append(Mistake("Its loss decodes mu: no noise is drawn.", "no-noise-at-test"))
     elif r and K.right and r != K.reading:
         name = "std-is-exp-logvar" if (r, K.reading) == ("log std", "logvar") else "two-conventions"
-        wrong.append(Mistake(f"z reads the scale as {of_loss._article(r)}, the KL as "
-                             f"{of_loss._article(K.reading)}.", name))  # fmt: skip
+        wrong.append(
+            Mistake(
+                f"z reads the scale as {article(r)}, the KL as {article(K.reading)}.",
+                name,
+            )
+        )
     if reading and K.right and K.reading != reading:
-        wrong.append(Mistake(f"Its KL reads {of_loss._article(reading)} as "
-                             f"{of_loss._article(K.reading)}.", "two-conventions"))  # fmt: skip
+        wrong.append(
+            Mistake(
+                f"Its KL reads {article(reading)} as {article(K.reading)}.",
+                "two-conventions",
+            )
+        )
     D, Z = int(np.prod(model.shape)), model.latents
     name = model["loss"].name if "loss" in model else model.name
     short = name.rpartition(".")[2].lower()
@@ -610,42 +666,74 @@ def _ratio_mistake(ratio, R, D, Z):
     """What a weight of the KL against the reconstruction means, for D pixels and B examples"""
 
     def near(value):
-        return any(np.isclose(ratio, value * k, rtol=0.03) for k in (
-            (1, 0.5) if R.family == "gaussian" else (1,)))  # fmt: skip
+        return any(
+            np.isclose(ratio, value * k, rtol=0.03)
+            for k in ((1, 0.5) if R.family == "gaussian" else (1,))
+        )
 
     if R.family == "gaussian" and (np.isclose(ratio, (0.5, 1.0), rtol=0.03)).any():
         return []
     if near(1):
         return []
     table = (
-        (D / Z, Mistake("Both means: over the pixels and over the latent dimensions.", "both-means")),
-        (D * B, Mistake("The reconstruction is averaged over pixels and batch, the KL is summed.",
-                        "mean-over-pixels")),
-        (D, Mistake("The reconstruction is averaged over the pixels, the KL summed over the latent "
-                    "dimensions.", "mean-over-pixels")),
-        (1 / Z, Mistake("The KL is averaged over the latent dimensions.", of_loss.museum("M22"))),
-        (B, Mistake("The reconstruction is averaged over the batch, the KL is summed.",
-                    "kl-summed-over-batch")),
-        (1 / B, Mistake("The KL is averaged over the batch, the reconstruction is summed.",
-                        "kl-averaged-over-batch")),
+        (
+            D / Z,
+            Mistake("Both means: over the pixels and over the latent dimensions.", "both-means"),
+        ),
+        (
+            D * B,
+            Mistake(
+                "The reconstruction is averaged over pixels and batch, the KL is summed.",
+                "mean-over-pixels",
+            ),
+        ),
+        (
+            D,
+            Mistake(
+                "The reconstruction is averaged over the pixels, the KL summed over the latent "
+                "dimensions.",
+                "mean-over-pixels",
+            ),
+        ),
+        (1 / Z, Mistake("The KL is averaged over the latent dimensions.", museum("M22"))),
+        (
+            B,
+            Mistake(
+                "The reconstruction is averaged over the batch, the KL is summed.",
+                "kl-summed-over-batch",
+            ),
+        ),
+        (
+            1 / B,
+            Mistake(
+                "The KL is averaged over the batch, the reconstruction is summed.",
+                "kl-averaged-over-batch",
+            ),
+        ),
         (1 / D, Mistake("The KL is divided by the number of pixels.", "kl-divided-by-pixels")),
-        (1 / (B * Z), Mistake("The KL is averaged over batch and latent dimensions, the "
-                              "reconstruction is summed.", of_loss.museum("M22"))),
-    )  # fmt: skip
+        (
+            1 / (B * Z),
+            Mistake(
+                "The KL is averaged over batch and latent dimensions, the "
+                "reconstruction is summed.",
+                museum("M22"),
+            ),
+        ),
+    )
     for value, mistake in table:
         if near(value):
             return [mistake]
     if R.family == "gaussian":
         return []
     if np.isclose(ratio, 2, rtol=0.03):
-        return [Mistake("The KL counts twice.", of_loss.museum("M01"))]
+        return [Mistake("The KL counts twice.", museum("M01"))]
     if np.isclose(ratio, 0.5, rtol=0.03):
         return [Mistake("The KL counts half.", "kl-halved")]
     return []
 
 
 def _fit_in_the_mean(model, findings, reading, rng):
-    """Where the noise cannot be repeated: the mean of the loss against the ELBO's, by Monte Carlo"""
+    """Where the noise cannot be repeated: the means of the loss and of the ELBO, by Monte Carlo"""
     try:
         x = model.draw_x(rng)
         mu, s, _ = model.q(x)
@@ -663,8 +751,10 @@ def _fit_in_the_mean(model, findings, reading, rng):
             if not np.all(np.isfinite(std)):
                 continue
             try:
-                recons = [model.decode(mu + std * rng.standard_normal(mu.shape), x)
-                          for _ in range(MEAN_DRAWS)]  # fmt: skip
+                recons = [
+                    model.decode(mu + std * rng.standard_normal(mu.shape), x)
+                    for _ in range(MEAN_DRAWS)
+                ]
             except Unusable:
                 break
             K = float(t.kl(t.Values(mu=mu, s=s), scale).sum())
@@ -677,7 +767,8 @@ def _fit_in_the_mean(model, findings, reading, rng):
                     for k in (1.0, 2.0) if R.family == "gaussian" else (1.0,):
                         true = a * (k * u + K)
                         error = np.sqrt(true.var() / len(true) + y.var() / len(y)) + 1e-6 * abs(
-                            true.mean())  # fmt: skip
+                            true.mean()
+                        )
                         off = (abs(y.mean()) - true.mean()) / error
                         if best is None or abs(off) < abs(best[0]):
                             best = off, R, scale, y.mean(), true.mean(), error, a
@@ -687,12 +778,18 @@ def _fit_in_the_mean(model, findings, reading, rng):
     off, R, scale, mean, true, error, a = best
     if abs(off) <= ERRORS:
         findings.law(*ELBO_LAW)
-        findings.told.append(f"The mean of its loss is {mean:.5g}, minus the ELBO {true:.5g}: "
-                             f"{abs(off):.1f} standard errors apart.")  # fmt: skip
+        findings.told.append(
+            f"The mean of its loss is {mean:.5g}, minus the ELBO {true:.5g}: "
+            f"{abs(off):.1f} standard errors apart."
+        )
         return None
-    findings.law(*ELBO_LAW, Mistake(
-        f"The mean of its loss is {mean:.5g}, minus the ELBO is {true:.5g} +- {error:.2g} "
-        f"({R.says}): {abs(off):.0f} standard errors apart."))  # fmt: skip
+    findings.law(
+        *ELBO_LAW,
+        Mistake(
+            f"The mean of its loss is {mean:.5g}, minus the ELBO is {true:.5g} +- {error:.2g} "
+            f"({R.says}): {abs(off):.0f} standard errors apart."
+        ),
+    )
     return None
 
 
@@ -702,7 +799,7 @@ def _below_log_px(model, findings, fit, found, rng):
     if fit is None or "decode" not in model:
         findings.law(*law, note="not judged: its loss could not be repeated")
         return
-    path, _, R, K, a, b, _ = fit
+    path, _, R, K, a, _, _ = fit
     if not (R.right and K.right) or R.family not in ("bernoulli",):
         findings.law(*law, note="not judged: its terms are no log p of pixels of 0 and 1")
         return
@@ -722,16 +819,19 @@ def _below_log_px(model, findings, fit, found, rng):
     spread = np.exp(weights - weights.max(0))
     error = spread.std(0) / spread.mean(0) / np.sqrt(S)
     try:
-        many = [model.losses(record.x, 5000 + i, rng.standard_normal(record.mu.shape))[path]
-                for i in range(40)]  # fmt: skip
+        many = [
+            model.losses(record.x, 5000 + i, rng.standard_normal(record.mu.shape))[path]
+            for i in range(40)
+        ]
     except (Unusable, KeyError):
         return
     y = np.array([np.sum(m) for m in many]) / abs(a)
     bound, s = -abs(y.mean()), y.std() / np.sqrt(len(y))
     above = bound - log_px.sum()
     if above > ERRORS * (s + error.sum()) + 1e-4 * abs(log_px.sum()):
-        findings.law(*law, Mistake(f"-loss is {bound:.5g}, log p(x) is {log_px.sum():.5g}: it is no "
-                                   "bound."))  # fmt: skip
+        findings.law(
+            *law, Mistake(f"-loss is {bound:.5g}, log p(x) is {log_px.sum():.5g}: it is no bound.")
+        )
     else:
         findings.law(*law)
 
@@ -751,15 +851,22 @@ def _samples(model, findings, rng):
         if of_sampler.RANDOM.search(p.name):
             given.append(Rng(11))
         elif role_of(p.name) in ("x",):
-            findings.law(*law, Mistake(f"It samples from q(z|x) of {p.name}, not from the prior.",
-                                       "posterior-at-generation"))  # fmt: skip
+            findings.law(
+                *law,
+                Mistake(
+                    f"It samples from q(z|x) of {p.name}, not from the prior.",
+                    "posterior-at-generation",
+                ),
+            )
             return
         elif re.search(r"device", p.name):
             given.append("cpu")
         else:
             given.append(n)
     outcome = function.call(given, seed=11, dtype=model.dtype, training=model.training)
-    leaf = next((l for l in leaves(outcome.value) if isinstance(l, np.ndarray) and len(l) == n), None)
+    leaf = next(
+        (l for l in leaves(outcome.value) if isinstance(l, np.ndarray) and len(l) == n), None
+    )
     if outcome.error or leaf is None:
         findings.law(*law, note="it could not be called with a number")
         return
@@ -781,8 +888,14 @@ def _samples(model, findings, rng):
         if np.mean(off > ERRORS) < 0.02 and (binary or 0.6 < spread < 1.6):
             findings.law(*law)
             return
-    findings.law(*law, Mistake("What it samples is not decode(z) of z ~ N(0, I): its pixels have "
-                               "another mean or spread.", "posterior-at-generation"))  # fmt: skip
+    findings.law(
+        *law,
+        Mistake(
+            "What it samples is not decode(z) of z ~ N(0, I): its pixels have "
+            "another mean or spread.",
+            "posterior-at-generation",
+        ),
+    )
 
 
 def _gradient(model, findings, found, rng):
@@ -808,8 +921,9 @@ def _gradient(model, findings, found, rng):
     if path == ("sum",):
         findings.law(*law, note="its loss comes in two terms")
         return
-    outcome = model[kind].call(arguments, seed=seed, dtype=model.dtype, gradient=path or True,
-                               training=model.training)  # fmt: skip
+    outcome = model[kind].call(
+        arguments, seed=seed, dtype=model.dtype, gradient=path or True, training=model.training
+    )
     if outcome.gradients is None or outcome.gradients[place] is None:
         findings.law(*law, Mistake("No gradient goes through its loss.", "gradient-blocked"))
         return
@@ -825,8 +939,14 @@ def _gradient(model, findings, found, rng):
     close = 0.05 if model.dtype == "float32" else 1e-4
     noise = 1e-5 * abs(values[0]) / step if model.dtype == "float32" else 1e-6
     if abs(got - true) > close * abs(true) + noise:
-        findings.law(*law, Mistake(f"Its gradient by x is {got:.5g} where differences give "
-                                   f"{true:.5g}: a part of it is detached.", "gradient-blocked"))  # fmt: skip
+        findings.law(
+            *law,
+            Mistake(
+                f"Its gradient by x is {got:.5g} where differences give "
+                f"{true:.5g}: a part of it is detached.",
+                "gradient-blocked",
+            ),
+        )
     else:
         findings.law(*law)
 
