@@ -617,6 +617,7 @@ def explore_arguments(parser):
                         help="the folder of a run with two latent dimensions")  # fmt: skip
     parser.add_argument("--gaussians", action="store_true",
                         help="no run: two Gaussians to move, and a q to drag")  # fmt: skip
+    _add_data(parser)
     parser.add_argument("-o", "--out", metavar="PAGE",
                         help="the .html file (RUN/explore.html, or gaussians.html)")  # fmt: skip
 
@@ -632,7 +633,7 @@ def explore_run(args):
         raise Refused(f"{out} is no name for a page; end it in .html")
     from tinyvae.web import export
 
-    page = export.gaussians() if args.gaussians else _page(args.run, export)
+    page = export.gaussians() if args.gaussians else _page(args.run, export, args.data)
     try:
         checkpoint.write(out.parent, {out.name: page.encode()})  # whole or not at all
     except CheckpointError as error:
@@ -642,14 +643,14 @@ def explore_run(args):
     return 0
 
 
-def _page(folder, export):
+def _page(folder, export, moved_to=None):
     """The explorer's page of the run in that folder"""
     run = checkpoint.load_run(folder)
     settings = _settings(run, folder)
     try:
         return export.explorer(
             run.model,
-            _dataset(run, folder),
+            _dataset(run, folder, moved_to),
             Path(settings["dataset"]).stem,
             binarize=settings["binarize"],
         )

@@ -5,6 +5,7 @@
     load("mnist")               the full sets: four IDX files in $TINYVAE_DATA/mnist,
     load("fashion-mnist")       or in /usr/share/datasets/fashion-mnist
     load("folder/")             four IDX files of your own, named like MNIST's, labels optional
+    load("photos/")             PNG, JPEG ... files: `pictures` says how they are read
     load("file.npz")            arrays x_train, x_test, and y_train, y_test if there are labels
 
 No byte of a file is trusted: what is not data raises a `DataError`, whatever else it may be.
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinyvae import pictures
 from tinyvae.contracts import check_generator
 from tinyvae.files import DataError, contents, read_idx, read_npz
 
@@ -102,12 +104,13 @@ def load(name):
     if name in FULL_SETS:
         return _full_set(name)
     if os.path.isdir(name):
-        return _idx_folder(Path(name))
+        return _folder(Path(name))
     if name.endswith(".npz"):
         return _dataset(name, read_npz(name))
     known = ", ".join([*TRAIN_SIZE, *FULL_SETS])
     raise DataError(
-        f"{name!r} is neither a data set ({known}), nor an .npz file, nor a folder of IDX files"
+        f"{name!r} is neither a data set ({known}), nor an .npz file, "
+        "nor a folder of images or IDX files"
     )
 
 
@@ -170,6 +173,17 @@ def _idx_path(folder, array):
     return None
 
 
+def _folder(folder):
+    if not any(_idx_path(folder, array) for array in IDX_FILES):
+        try:
+            found = pictures.find(folder)
+        except OSError as error:
+            raise DataError(f"{folder}: cannot be looked into ({error.strerror})") from error
+        if found:
+            return _dataset(folder, pictures.read(folder, found))
+    return _idx_folder(folder)
+
+
 def _idx_folder(folder):
     arrays = {}
     for name, official in IDX_FILES.items():
@@ -177,7 +191,10 @@ def _idx_folder(folder):
         if path:
             arrays[name] = read_idx(path, name)
         elif name.startswith("x"):
-            raise DataError(f"{folder}: no file {official} or {official}.gz; give it that name")
+            raise DataError(
+                f"{folder}: no file {official} or {official}.gz, and no images; "
+                "give the IDX files MNIST's names, or put PNG or JPEG files there"
+            )
     return _dataset(folder, arrays)
 
 

@@ -70,8 +70,10 @@ MISTAKES = {
     ),
     "written through a link": Mistake(
         "folder.py",
-        "os.O_CREAT | os.O_EXCL | NO_LINK | getattr",
-        "os.O_CREAT | os.O_TRUNC | getattr",
+        "self._unlink(name)\n        path, at = self._at(name)\n"
+        "        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK",
+        "pass\n        path, at = self._at(name)\n"
+        "        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC",
         "test_folder:writes_through",
     ),
     "a lock that is no file": Mistake(
@@ -171,6 +173,12 @@ MISTAKES = {
     ),
     "an error bar of one image": Mistake(
         "cli.py", "if len(values) > 1:", "if True:", "test_cli:one_image"
+    ),
+    "pixels not counted": Mistake(
+        "pictures.py",
+        "if image.width * image.height > MOST_PIXELS:",
+        "if 0:",
+        "test_pictures:large",
     ),
     "members not counted": Mistake(
         "archive.py", "if count > MOST_MEMBERS:", "if False:", "test_checkpoint:very"

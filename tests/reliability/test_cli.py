@@ -426,6 +426,7 @@ BAD_OPTIONS = [
     ["train", "--resume", "--out", "RUN", "--data", "EMPTY"],
     ["evaluate", "RUN", "--data", "mnist5k"],
     ["plot", "RUN", "--data", "FILE"],
+    ["explore", "RUN", "--data", "FILE"],
     ["train", "digits", "mnist"],
     ["train", "no-such-data"],
     ["train", "no-such-file.npz"],
