@@ -232,7 +232,7 @@ def test_choosing_and_drawing_change_x_and_every_figure(opens, page_8x8):
         ("round(state.true.log_px - elbo)", "round(state.true.log_px - elbo) + 1"),
         ("state.true = grid.ready ? posterior(MODEL, grid, state.x)",
          "state.true ||= grid.ready ? posterior(MODEL, grid, state.x)"),
-        ("[[recon - start, ", "[[recon, "),
+        ("[recon - start, ", "[recon, "),
         ("const turnPixel = () => {", "const turnPixel = () => { return;"),
         ("if (first) pen = 1 - state.x[pixel];", "pen = 1 - state.x[pixel];"),
     ],
@@ -496,8 +496,8 @@ def test_four_networks_learn_in_the_page(opens, page_8x8):
 @pytest.mark.parametrize(
     "right, wrong",
     [
-        ("net.loss.noise * e), net.loss.beta", "e), net.loss.beta"),
-        ("net.loss.noise * e), net.loss.beta", "net.loss.noise * e), 1"),
+        ("(e) => net.loss.noise * e", "(e) => e"),
+        ("      net.loss.beta,\n", "      1,\n"),
         ("adamStep(net.adam, net.model.params, grads, RATE);", ""),
         ("createModel(D, 32, 2, createRandom(7).uniform)", "createModel(D, 32, 2, random.uniform)"),
     ],

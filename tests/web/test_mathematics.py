@@ -269,7 +269,7 @@ def test_bound_and_gap_are_those_of_a_finer_grid(script, page_8x8):
         ("let bx = 0, top", "let bx = 1, top"),
         ("for (let i = 0; i < H; i++) Wx[i]", "for (let i = 1; i < H; i++) Wx[i]"),
         ("p[g] /= total", "p[g] /= p.length"),
-        ("(g % grid.side) * grid.cell - grid.half", "(g % grid.side) * grid.cell"),
+        ("[(g % side) * cell - half", "[(g % side) * cell"),
         ("Math.exp(-0.5 * step * step", "Math.exp(-step * step"),
         ("mu[j % 2] + sigma[j % 2] * e", "mu[j % 2] + sigma[0] * e"),
         ("[Math.exp(0.5 * logvar[0])", "[Math.exp(logvar[0])"),

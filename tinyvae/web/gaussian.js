@@ -95,7 +95,7 @@ function exactPosterior({ W, b, noise_var }, x) { // p(z|x): precision I + W' W 
   return { mean, cov: inverse.map((row, i) => row.map((v, j) => (v + inverse[j][i]) / 2)) };
 }
 
-function expectedLogLikelihood({ W, b, noise_var }, x, q) { // E_q log p(x|z), the spread of q and all
+function expectedLogLikelihood({ W, b, noise_var }, x, q) { // E_q log p(x|z), with q's spread
   const error = x.map((xi, i) => xi - b[i] - dot(W[i], q.mean));
   const spread = W.reduce((sum, w) => sum + dot(w, q.cov.map((row) => dot(row, w))), 0);
   const normalizer = x.length * Math.log(2 * Math.PI * noise_var);

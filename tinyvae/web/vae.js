@@ -146,7 +146,8 @@ function lossAndGrads(model, x, eps, beta) { // x (B, D), eps (B, Z)
 
 function createModel(D, H, Z, uniform) { // one hidden layer, uniform in +-1 / sqrt(inputs)
   const params = {};
-  const maps = { "encoder.0": [D, H], mu: [H, Z], logvar: [H, Z], "decoder.0": [Z, H], logits: [H, D] };
+  const heads = { mu: [H, Z], logvar: [H, Z] };
+  const maps = { "encoder.0": [D, H], ...heads, "decoder.0": [Z, H], logits: [H, D] };
   for (const [name, [I, O]] of Object.entries(maps)) {
     const draw = () => (2 * uniform() - 1) / Math.sqrt(I);
     params[`${name}.W`] = Float64Array.from({ length: I * O }, draw);
@@ -176,7 +177,7 @@ function adamStep(adam, params, grads, rate, beta1 = 0.9, beta2 = 0.999, tiny = 
 
 // --- what two latent dimensions allow: sums over the plane ---------------------------------------
 
-function expectedNll(model, x, mu, logvar) { // E_q[-log p(x|z)], by a sum over 15 x 15 values of eps
+function expectedNll(model, x, mu, logvar) { // E_q[-log p(x|z)], a sum over 15 x 15 values of eps
   const step = 0.75, eps = [], weights = [];
   let total = 0;
   for (let i = -7; i <= 7; i++) {
@@ -201,12 +202,13 @@ function createGrid(half, cell) { // points z of a square [-half, half]^2, row b
 }
 
 function gridPoint(grid, g) {
-  return [(g % grid.side) * grid.cell - grid.half, Math.floor(g / grid.side) * grid.cell - grid.half];
+  const { side, cell, half } = grid;
+  return [(g % side) * cell - half, Math.floor(g / side) * cell - half];
 }
 
 function fillGrid(model, grid, rows) { // the next rows of points;  true when all are done
-  // log p(x|z) = x' logits - sum_d softplus(logits_d).  The second term needs no x, and the first is
-  // h' (W x) + b' x, with h the last hidden layer.  So h and the second term are kept.
+  // log p(x|z) = x' logits - sum_d softplus(logits_d).  The second term needs no x, and the first
+  // is h' (W x) + b' x, with h the last hidden layer.  So h and the second term are kept.
   const { side, cell } = grid, end = Math.min(grid.done + rows * side, side * side);
   const z = new Float64Array(2 * (end - grid.done));
   for (let g = grid.done; g < end; g++) z.set(gridPoint(grid, g), 2 * (g - grid.done));
@@ -265,12 +267,13 @@ function halfFloat(h) { // IEEE 754 binary16
 
 function unpackModel(packed) { // { activation, layers, dtype, names, sizes, weights }  ->  a model
   const view = new DataView(bytesOf(packed.weights).buffer), params = {};
+  const [bytes, read] = packed.dtype === "float32"
+    ? [4, (at) => view.getFloat32(at, true)]
+    : [2, (at) => halfFloat(view.getUint16(at, true))];
   let at = 0;
   packed.names.forEach((name, k) => {
     const p = (params[name] = new Float64Array(packed.sizes[k]));
-    for (let i = 0; i < p.length; i++, at += packed.dtype === "float32" ? 4 : 2) {
-      p[i] = packed.dtype === "float32" ? view.getFloat32(at, true) : halfFloat(view.getUint16(at, true));
-    }
+    for (let i = 0; i < p.length; i++, at += bytes) p[i] = read(at);
   });
   return { activation: packed.activation, layers: packed.layers, params };
 }
