@@ -3,10 +3,11 @@
 import json
 import os
 import sys
+import textwrap
 from contextlib import suppress
 
 from tinyvae.classroom.checker import sandbox
-from tinyvae.classroom.checker.engine import plain
+from tinyvae.classroom.checker.engine import WIDTH, plain
 from tinyvae.classroom.checker.exercises import unjudged
 from tinyvae.classroom.checker.function import CannotRun
 from tinyvae.classroom.checker.values import escape
@@ -175,7 +176,7 @@ def run(args):
     if others:
         shown = ", ".join(escape(name, 60) for name in others[:5])
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-        lines += ["", f"No exercises, so not marked: {shown}{more}"]
+        lines += ["", *textwrap.wrap(f"No exercises, so not marked: {shown}{more}", WIDTH)]
     print("\n".join(map(_ascii, lines)).lstrip("\n"))
     return 0
 

@@ -101,15 +101,24 @@ def _work(waiting, options, finish):
                 report = _ask(process, one, options)
                 if report is not None:
                     break
-                process.kill()
+                _end(process)
                 process = None
             finish(key, report or unjudged(one.path, f"{one.name}: marking it failed twice"))
     finally:
         if process:
-            process.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-            process.kill()
+            _end(process)
+
+
+def _end(process):
+    """End a process: it leaves when there is nothing more to read"""
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()
 
 
 def _start():

@@ -110,7 +110,7 @@ def summary(marks):
                                  else "1 has not started it")  # fmt: skip
                 if waiting:
                     parts.append(f"{waiting} wait for another function")
-            yield f"  {name}: {', '.join(parts)}"
+            yield from _wrapped(f"{name}: {', '.join(parts)}")
         made = Counter(
             (name, hole.name)
             for mark in of_one
@@ -120,7 +120,11 @@ def summary(marks):
         )
         for (name, function), times in made.most_common():
             bug = MUSEUM[name]
-            yield f'  {times} of {total} made {bug.code} "{bug.title}" in {function}'
+            yield from _wrapped(f'{times} of {total} made {bug.code} "{bug.title}" in {function}')
+
+
+def _wrapped(text):
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="      ")
 
 
 def _count(n, word):
