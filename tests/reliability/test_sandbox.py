@@ -240,3 +240,58 @@ def test_current_folder_is_not_where_the_process_finds_modules(tmp_path, monkeyp
     assert str(tmp_path) not in sandbox.search_path()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert str(tmp_path) in sandbox.search_path()
+
+
+# ---- where there is no fork ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_fork(monkeypatch):
+    """As on Windows"""
+    monkeypatch.setattr(sandbox, "new_keeper", sandbox.LoneKeeper)
+
+
+def test_without_fork_the_file_is_judged_all_the_same(path, without_fork):
+    path.write_text("print('hello')\n" + SOURCE)
+    with sandbox.open_file(path, timeout=1) as file:
+        kl = file.function("kl")
+        assert kl.call([np.array([3.0, 4.0]), np.zeros(2)]).value == 12.5
+        with pytest.raises(CannotRun, match=r"mine.py, line 1[01]: a call was not done after 1 "):
+            file.function("loop").call([0])
+        assert kl.call([np.zeros(2), np.zeros(2)]).value == 0.0
+        folder = file.worker["folder"]
+        assert "It printed 2 lines to stdout, kept apart here; first: 'hello'" in file.notes()
+    assert not os.path.exists(folder)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("import os\nos._exit(3)\n", "ended the whole process with exit status 3"),
+        ("while True: print('x' * 10**6)\n", "it printed more than 64 MB"),
+        ("while True: pass\n", "line 1: importing it was not done after 3 seconds"),
+    ],
+)
+def test_without_fork_the_limits_have_their_sentences(path, source, says, without_fork):
+    path.write_text(source)
+    with pytest.raises(CannotRun, match=says), sandbox.open_file(path, timeout=3) as file:
+        file.functions()
+
+
+def test_without_fork_the_file_ends_with_the_checker(tmp_path):
+    code = (
+        "import sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "from tinyvae.classroom.checker import sandbox\n"
+        "sandbox.new_keeper = sandbox.LoneKeeper\n"
+        "file = sandbox.open_file('mine.py')\nfile.functions()\n"
+        "print(file.worker['pid'], flush=True)\ntime.sleep(60)\n"
+    )
+    (tmp_path / "mine.py").write_text(SOURCE)
+    checker = subprocess.Popen(
+        [sys.executable, "-c", code, str(attacks.ROOT)], cwd=tmp_path, stdout=subprocess.PIPE
+    )
+    with checker:
+        pid = int(checker.stdout.readline())
+        assert attacks._runs(pid)
+        checker.kill()
+    assert attacks._wait(lambda: not attacks._runs(pid), 10)

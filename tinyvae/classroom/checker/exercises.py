@@ -25,6 +25,7 @@ from tinyvae.classroom.checker.engine import (
     Verdict,
     draw_cases,
     hinted,
+    lines,
     quiet,
     smallest,
     wrong,
@@ -255,12 +256,13 @@ def _by_names(file, holes):
     return None
 
 
-def judge_file(file, *, function=None, exercise=None, seed=0, shown="", notes=()):
+def judge_file(file, *, function=None, exercise=None, seed=0, shown="", begin=lambda title: None):
     """The Report on a file, a verdict for each function that the exercise asks for
 
     file      a LocalFile or a RemoteFile
     function  judge only that one
     shown     the file as one may print it
+    begin     is called with the title, before anything is judged
     """
     from tinyvae.classroom.checker.exercise_laws import HOLES, TITLES
 
@@ -272,6 +274,8 @@ def judge_file(file, *, function=None, exercise=None, seed=0, shown="", notes=()
         raise CannotRun(
             f"exercise {exercise} does not ask for {escape(function, 80)}: {', '.join(names)}{hint}"
         )
+    title = f"Exercise {exercise}: {TITLES[exercise]}"
+    begin(title)
     verdicts, found = [], {}
     for hole in HOLES[exercise]:
         if function not in (None, hole.name):
@@ -284,8 +288,7 @@ def judge_file(file, *, function=None, exercise=None, seed=0, shown="", notes=()
         used = [name for name in bad if f and name in f.mentions and name != verdict.name]
         if verdict.name in bad and used:
             verdict.note = f"needs {' and '.join(used)}, also wrong: see there first"
-    title = f"Exercise {exercise}: {TITLES[exercise]}"
-    return Report(title, verdicts, list(notes), shown, exercise, seed)
+    return Report(title, verdicts, [], shown, exercise, seed)
 
 
 def _judge_in(file, hole, asked_for, seed):
@@ -304,13 +307,12 @@ def _judge_in(file, hole, asked_for, seed):
     return judge(hole, f, seed), f
 
 
-def run_file(
-    path, function=None, *, exercise=None, seed=0, timeout=sandbox.TIMEOUT, limit=sandbox.LIMIT
-):
+def run_file(path, function=None, *, exercise=None, seed=0, timeout=sandbox.TIMEOUT,
+             limit=sandbox.LIMIT, begin=lambda title: None):  # fmt: skip
     """The Report on a file, from a child process.  CannotRun with one sentence if there is none."""
     with sandbox.open_file(path, seed=seed, timeout=timeout, limit=limit) as file:
         report = judge_file(
-            file, function=function, exercise=exercise, seed=seed, shown=sandbox.short(path)
+            file, function=function, exercise=exercise, seed=seed, shown=file.shown, begin=begin
         )
         report.notes += file.notes()
     return report
@@ -331,15 +333,20 @@ def main(path, function=None, *, json=False, hints=ALL_HINTS, **options):
 
     0 all right, 1 something wrong or still to do, 2 no verdict, with a sentence on stderr.
     """
+
+    def begin(title):
+        if not json:
+            print(title, flush=True)  # at once; the verdicts follow
+
     try:
-        report = run_file(path, function, **options)
+        report = run_file(path, function, begin=begin, **options)
     except CannotRun as reason:
         print(f"tinyvae check: {_ascii(reason)}", file=sys.stderr)
         if json:
             print(unjudged(path, reason).as_json())
         return 2
     shown = replace(report, holes=[hinted(hole, hints) for hole in report.holes])
-    print(shown.as_json() if json else _ascii(shown))
+    print(shown.as_json() if json else _ascii("\n".join(list(lines(shown))[1:])))
     for hole in report.holes:
         if hole.status == "cannot":
             print(f"tinyvae check: {hole.name}: {_ascii(hole.message)}", file=sys.stderr)

@@ -25,11 +25,12 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tokenize
 from pathlib import Path
 
-from tinyvae.classroom.checker.child import Closed, receive, send
+from tinyvae.classroom.checker.child import PRINTED, Closed, exactly, receive, send
 from tinyvae.classroom.checker.engine import ALL_HINTS, HINTS
 from tinyvae.classroom.checker.function import (
     CannotRun,
@@ -53,6 +54,7 @@ BOOT = (
     "sys.path += [p for p in paths.split('\\n') if p and p not in sys.path]; "
     "child.keep(int(sys.argv[1]), sys.argv[4].split())"
 )
+BOOT_ALONE = BOOT.partition("child.keep")[0] + "child.work_alone(int(sys.argv[1]), sys.argv[4])"
 ROOT = str(Path(__file__).resolve().parents[3])
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 SLOW_IMPORTS = re.compile(r"^\s*(?:import|from)\s+(torch|jax|keras|tensorflow)\b", re.MULTILINE)
@@ -180,11 +182,6 @@ class Keeper:
     """
 
     def __init__(self, preload=()):
-        if os.name != "posix":
-            raise CannotRun(
-                "files are checked on Linux and macOS only: nothing else can end what a file "
-                "starts; in Python, tinyvae.classroom.check_kl checks a function on every platform"
-            )
         ours, theirs = socket.socketpair()
         self.channel = ours
         try:
@@ -239,6 +236,15 @@ class Keeper:
         finally:
             theirs.close()
 
+    def is_alive(self):
+        """Can it fork another worker?"""
+        return self.process.poll() is None
+
+    def trace(self, where):
+        """What the worker has written down about where it is"""
+        where.seek(0)
+        return where.read(2**20)
+
     def _why(self):
         """The last line that the keeper wrote, which ends if it fails"""
         with contextlib.suppress(subprocess.TimeoutExpired, OSError, ValueError):
@@ -247,6 +253,127 @@ class Keeper:
             if text:
                 return f": {escape(text.splitlines()[-1])}"
         return ""
+
+
+class LoneKeeper:
+    """In the place of a Keeper where there is no fork, as on Windows: a new process for each worker
+
+    The worker itself notices when this process is gone. Processes that it starts are not ended,
+    and its memory is limited on POSIX systems only.
+    """
+
+    def __init__(self):
+        self.process = None
+        self.channel = self.other = None
+        self.folder = ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def start(self, asked, preload, where):
+        """Start a worker.    ->  the socket to it, and what Keeper.start gives"""
+        self.close()
+        self.channel, self.other = socket.socketpair()
+        self.folder = tempfile.mkdtemp(prefix="tinyvae-")
+        self.trace_path = os.path.join(self.folder, "where")
+        token = os.urandom(16)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(PREPARING)
+            code = BOOT_ALONE, str(server.getsockname()[1]), ROOT, "\n".join(search_path())
+            try:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-I", "-X", "utf8", "-c", *code, token.hex()],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env={**os.environ, **ONE_THREAD, "MPLBACKEND": "Agg"},
+                )
+                worker, _ = server.accept()
+                if exactly(worker, len(token)) != token:
+                    raise Closed
+                send(worker, {**asked, "folder": self.folder, "where": self.trace_path})
+            except (OSError, Closed) as error:
+                raise CannotRun(f"the process for the file did not start: {error}") from None
+        self.outputs = [_Head(self.process.stdout), _Head(self.process.stderr)]
+        threading.Thread(target=self._watch, args=(asked["limit"],), daemon=True).start()
+        return worker, {"pid": self.process.pid, "folder": self.folder}
+
+    def _watch(self, limit):
+        """Wait until the worker ends, or has to; then say so, as a keeper does"""
+        process, other, outputs = self.process, self.other, self.outputs
+        ends, reason = time.monotonic() + limit, None
+        while reason is None:
+            with contextlib.suppress(OSError, ValueError):
+                if select.select([other], [], [], 0.05)[0]:
+                    reason = "stopped"
+            if process.poll() is not None:
+                reason = "ended"
+            elif sum(output.size for output in outputs) > PRINTED:
+                reason = "printed"
+            elif time.monotonic() > ends:
+                reason = "time"
+        process.kill()
+        process.wait()
+        for output in outputs:
+            output.thread.join(5)
+        with contextlib.suppress(Closed):
+            send(other, {
+                "reason": reason,
+                "status": process.returncode,
+                "first": [output.first() for output in outputs],
+                "printed": [output.size for output in outputs],
+                "lines": [output.lines for output in outputs],
+            })  # fmt: skip
+
+    def is_alive(self):
+        """It starts a process for each worker, so nothing can end it"""
+        return True
+
+    def trace(self, _):
+        """What the worker has written down about where it is"""
+        with contextlib.suppress(OSError), open(self.trace_path, "rb") as file:
+            return file.read(2**20)
+        return b""
+
+    def close(self):
+        """End the worker"""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process.stdin.close()
+            for output in self.outputs:
+                output.thread.join(5)
+            self.channel.close()
+            self.other.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.process = None
+
+
+class _Head:
+    """The first bytes of a stream that a thread reads to its end, and how much there was"""
+
+    def __init__(self, stream):
+        self.head, self.size, self.lines = b"", 0, 0
+        self.thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self.thread.start()
+
+    def _read(self, stream):
+        with stream, contextlib.suppress(OSError, ValueError):
+            while part := stream.read1(2**16):
+                self.size += len(part)
+                self.lines += part.count(b"\n")
+                self.head += part[: max(0, 4096 - len(self.head))]
+
+    def first(self):
+        return escape(self.head.decode("utf-8", "replace").split("\n")[0], 80)
+
+
+def new_keeper():
+    """A Keeper, or where there is no fork a LoneKeeper"""
+    return Keeper() if hasattr(os, "fork") and hasattr(socket, "send_fds") else LoneKeeper()
 
 
 def _current_folder():
@@ -305,7 +432,7 @@ class RemoteFile:
         self.timeout, self.limit, self.memory = timeout, limit, memory
         self.lenient, self.inside = lenient, inside
         self.own_keeper = keeper is None
-        self.keeper = keeper or Keeper()
+        self.keeper = keeper or new_keeper()
         self.left = limit
         self.where = tempfile.TemporaryFile()  # noqa: SIM115  as long as this
         self.skip, self.at, self.loaded = [], None, set()
@@ -514,8 +641,7 @@ class RemoteFile:
 
     def _line(self):
         """ ", line 7": the innermost line of the file that the process wrote down, or "" """
-        self.where.seek(0)
-        text = self.where.read(2**20).decode("utf-8", "replace")
+        text = self.keeper.trace(self.where).decode("utf-8", "replace")
         for name, line in re.findall(r'File "(.*)", line (\d+)', text):
             if name == self.path:
                 return f", line {line}"
@@ -575,7 +701,7 @@ class RemoteFile:
             os.killpg(self.worker["pid"], signal.SIGKILL)
         shutil.rmtree(self.worker["folder"], ignore_errors=True)
         self.keeper.close()
-        self.keeper, self.own_keeper = Keeper(), True
+        self.keeper, self.own_keeper = new_keeper(), True
 
     def _keep_printed(self, report):
         for i, name in enumerate(("stdout", "stderr")):

@@ -27,14 +27,15 @@ def mark(path, *, exercise, seed, timeout, limit, keeper):
 
 def main():
     """Read a line of JSON, mark that file, print a line of JSON, until there is no more"""
-    keeper = sandbox.Keeper()
+    keeper = sandbox.new_keeper()
     try:
         for line in sys.stdin:
             asked = json.loads(line)
             began = time.monotonic()
             report = mark(**asked, keeper=keeper)
-            if keeper.process.poll() is not None:  # the file has ended it
-                keeper = sandbox.Keeper()
+            if not keeper.is_alive():  # the file has ended it
+                keeper.close()
+                keeper = sandbox.new_keeper()
             found = {"report": json.loads(report.as_json()), "seconds": time.monotonic() - began}
             print(json.dumps(found), flush=True)
     finally:
