@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 6: The backward pass
 #
-# The derivative of a VAE's loss by every weight, derived by hand and checked three ways.
+# The derivative of a VAE's loss by every weight, by hand, and checked without the chain rule.
 #
 # The final architecture has an encoder, a sample, a decoder and two losses. To train it we need
 # the derivative of the loss by every weight. A library would give it at the press of a button;
@@ -20,25 +20,28 @@
 # unit of `v`.
 
 # %%
+from itertools import product
+
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tinyvae import VAE, bernoulli, fast, gaussian, layers
-from tinyvae.classroom.lesson import check, check_differs, claim, say, title
+from tinyvae import VAE, bernoulli, gaussian, layers
+from tinyvae.classroom.lesson import check, check_differs, check_less, claim, say, title
 from tinyvae.oracles import (
     central_difference,
     complex_step,
-    estimate,
     relative_error,
     vector_jacobian,
 )
 
-DRAWS = 400_000
 SEED = 6
+X1 = 1.0  # the two pixels
+X2 = 0.0
+EPS = 0.7  # the noise
 BLUE, ORANGE, BLACK = "#0072B2", "#D55E00", "#000000"  # Okabe and Ito: distinct to every eye
 
 rng = np.random.default_rng(SEED)
-plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
+plt.rcParams.update({"font.size": 13, "axes.spines.top": False, "axes.spines.right": False})
 
 title("Lesson 6: The backward pass")
 
@@ -46,10 +49,14 @@ title("Lesson 6: The backward pass")
 # ## Step 1: forward, one scalar a line
 #
 # The image is $x = (1, 0)$. The noise $\epsilon$ was drawn once and is held: it is an input, like
-# $x$. No bias is zero, because zeros hide mistakes.
+# $x$. No bias is zero, because zeros hide mistakes. The activation is tanh: smooth, so that its
+# derivative can be checked everywhere (a relu has a kink).
+#
+# Predict first: the decoder knows nothing yet, so each pixel costs about $\log 2 = 0.69$ nats. What
+# is recon, about?
 
 # %%
-x1, x2, eps = 1.0, 0.0, 0.7  # the two pixels and the noise
+x1, x2, eps = X1, X2, EPS
 w1, w2, b_h = 0.8, -0.5, 0.1  # encoder
 w_mu, b_mu = 0.9, 0.2  # head: mean
 w_logvar, b_logvar = -0.7, 0.3  # head: log of the variance
@@ -91,7 +98,7 @@ vae.params.update(
 )
 vae_recon, vae_kl = vae.loss(x, noise)
 
-claim("6.1", "Fifteen scalar lines and VAE.loss are the same function")
+claim("6.1", "The scalar lines and VAE.loss are the same function")
 check("recon", recon, vae_recon[0])
 check("kl", kl, vae_kl[0])
 
@@ -104,9 +111,6 @@ check("kl", kl, vae_kl[0])
 # One thing is new to whoever knows a plain network: $\mu$ and $\log\sigma^2$ are each used *twice*,
 # in $z$ and in the KL. What is used twice gets two gradients, and they add.
 #
-# Predict first: which of the 13 derivatives is exactly 0? And which way does each loss want to
-# move $\mu$?
-
 # %%
 # fmt: off
 drecon, dkl = 1.0, 1.0                                # loss = recon + kl
@@ -138,6 +142,8 @@ dw1, dw2, db_h = da_h * x1, da_h * x2, da_h           # a_h = x1 * w1 + x2 * w2 
 # $f(v + i s) = f(v) + i s f'(v) - \ldots$, so $f'(v)$ is the imaginary part of $f(v + i s)$,
 # divided by $s$. Nothing is subtracted, so the step $s$ can be $10^{-30}$. It needs the forward
 # alone.
+#
+# Predict first: which of the 13 derivatives is exactly 0?
 #
 # For it the loss is written once more, as formulas for arrays: no line is shared with the above,
 # none with the package.
@@ -179,15 +185,18 @@ by_scalars = {
     "logits.b": [dc1, dc2],
 }
 
-claim("6.2", "The derivative of the loss by every parameter: scalar lines, complex step")
+claim("6.2", "The derivative of the loss by every weight: scalar lines = complex step")
 for name, witness in by_witness.items():
     for i, by_scalar in enumerate(np.ravel(by_scalars[name])):
         check(f"{name}[{i}]", by_scalar, np.ravel(witness)[i])
-say("encoder.0.W[1] is multiplied by x2 = 0: the loss does not depend on it.")
+if x2 == 0:
+    say("encoder.0.W[1] is multiplied by x2 = 0: the loss does not depend on it.")
 
 # %% [markdown]
 # The two sums, each part on its own. Cut the network at $\mu$ and $\log\sigma^2$: the loss from
 # there on is a function of two numbers.
+#
+# Predict first: recon and kl each have a derivative by $\mu$. Which way does each want to move it?
 
 
 # %%
@@ -230,11 +239,11 @@ arrows = "x1-h x2-h h-mu h-logvar mu-z logvar-z eps-z z-g g-logit1 g-logit2 logi
 arrows += " logit2-recon mu-kl logvar-kl recon-loss kl-loss"
 twice = {"mu-z": dmu_recon, "mu-kl": dmu_kl, "logvar-z": dlogvar_recon, "logvar-kl": dlogvar_kl}
 
-figure, axis = plt.subplots(figsize=(11.5, 5.6), layout="constrained")
+figure, axis = plt.subplots(figsize=(13, 7.5), layout="constrained")
 for arrow in arrows.split():
     start, end = (nodes[name][:2] for name in arrow.split("-"))
     color = ORANGE if arrow in twice else "0.6"
-    style = {"arrowstyle": "-|>", "color": color, "shrinkA": 27, "shrinkB": 27}
+    style = {"arrowstyle": "-|>", "color": color, "shrinkA": 34, "shrinkB": 34}
     axis.annotate("", end, start, arrowprops=style)
     if arrow in twice:
         along = 0.45 if arrow.endswith("z") else 0.6
@@ -242,7 +251,7 @@ for arrow in arrows.split():
         text = f"{twice[arrow]:+.2f}"
         axis.text(column, row, text, color=ORANGE, ha="center", backgroundcolor="white")
 for name, (column, row, value, derivative) in nodes.items():
-    axis.plot(column, row, "o", markersize=54, color="white", markeredgecolor=BLACK)
+    axis.plot(column, row, "o", markersize=66, color="white", markeredgecolor=BLACK)
     axis.text(column, row + 0.23, name, ha="center", va="center", color="0.3")
     axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=BLACK, weight="bold")
     if derivative is not None:
@@ -264,7 +273,7 @@ plt.show()
 #
 # Many scalar lines are one line for arrays. `layers.linear` stands for all multiplications and
 # additions of a layer, and `layers.linear_backward` for all their derivatives: for any number of
-# inputs, outputs and examples. Rows are examples. The product over the batch sums by itself.
+# inputs, outputs and examples. Rows are examples.
 #
 # Predict first: $y = xW + b$, and $dy$ has a row per example. What is $db$: the mean of the rows,
 # or their sum?
@@ -299,7 +308,13 @@ dx, by_pairs["encoder.0.W"], by_pairs["encoder.0.b"] = layers.linear_backward(
     layers.tanh_backward(dh_mu + dh_logvar, h_row), x, p["encoder.0.W"]
 )
 
-claim("6.4", "Each pair does the work of its scalar lines")
+x_rows, dy_rows = rng.standard_normal((5, 3)), rng.standard_normal((5, 2))
+W_rows, b_rows = rng.standard_normal((3, 2)), rng.standard_normal(2)
+_, dW_rows, db_rows = layers.linear_backward(dy_rows, x_rows, W_rows)
+db_witness = complex_step(lambda b: np.sum((x_rows @ W_rows + b) * dy_rows), b_rows)
+dW_witness = complex_step(lambda W: np.sum((x_rows @ W + b_rows) * dy_rows), W_rows)
+
+claim("6.4", "Each pair does the work of its scalar lines; db is the sum of the rows")
 check("bernoulli.nll: 1", dlogits[0, 0], dlogit1)
 check("bernoulli.nll: 2", dlogits[0, 1], dlogit2)
 check("linear, logits", dg_row[0, 0], dg)
@@ -308,27 +323,25 @@ check("reparameterize", dlogvar_z[0, 0], dlogvar_recon)
 check("kl: dmu", dmu_penalty[0, 0], dmu_kl)
 check("kl: dlogvar", dlogvar_penalty[0, 0], dlogvar_kl)
 check("linear, two heads", (dh_mu + dh_logvar)[0, 0], dh)
+say()
+say("a batch of five rows, against the complex step")
+check("linear: db", db_rows, db_witness)
+check("linear: dW", dW_rows, dW_witness)
+check("db, sum of the rows", db_rows, dy_rows.sum(axis=0))
 
 # %% [markdown]
 # ## Step 4: one call
 #
-# `VAE.loss_and_grads` is these pairs in this order; open `tinyvae/vae.py` and compare. A program
-# that trains for hours takes a short cut: `bernoulli.nll` and its backward need the same
-# exponentials, so `fast.nll_and_slope` gives both in one go.
+# Each output of `linear` has the same $b$ in every row, so the rows' derivatives add up, as they
+# did for $\mu$. The matrix product for $dW$ sums over the batch by itself.
+#
+# `VAE.loss_and_grads` is these pairs in this order; open `tinyvae/vae.py` and compare.
+#
+# Predict first: 13 derivatives by four roads: scalar lines, pairs, one call, complex step. In how
+# many digits do they agree?
 
 # %%
 vae_loss, _, _, by_vae = vae.loss_and_grads(x, noise)
-_, slope_in_one_go = fast.nll_and_slope(logits, x)
-
-claim("6.5", "Scalar lines, pairs, VAE.loss_and_grads: one gradient")
-say(f"{'':14}{'scalars':>12}{'pairs':>12}{'VAE':>12}{'complex step':>15}")
-for name in vae.params:
-    columns = zip(
-        *(np.ravel(by[name]) for by in (by_scalars, by_pairs, by_vae, by_witness)), strict=True
-    )
-    for i, (scalar, pair, vae_grad, witness) in enumerate(columns):
-        said = f"{scalar:12.6f}{pair:12.6f}{vae_grad:12.6f}{witness:15.6f}"
-        say(f"{name}[{i}]".ljust(14) + said)
 
 
 def flat(grads):
@@ -336,8 +349,8 @@ def flat(grads):
     return np.concatenate([np.ravel(grads[name]) for name in vae.params])
 
 
+claim("6.5", "Scalar lines, pairs, VAE.loss_and_grads: one gradient")
 check("loss: scalars, VAE", loss, vae_loss)
-check("nll_and_slope", slope_in_one_go, dlogits)
 check("scalars, pairs", flat(by_scalars), flat(by_pairs))
 check("pairs, VAE", flat(by_pairs), flat(by_vae))
 check("VAE, complex step", flat(by_vae), flat(by_witness))
@@ -359,11 +372,21 @@ _, _, _, wide_grads = wide.loss_and_grads(x_batch, noise_batch)
 one_by_one = [wide.loss_and_grads(x_batch[n : n + 1], noise_batch[n : n + 1])[3] for n in range(B)]
 exact = gradient(lambda params: loss_of(params, x_batch, noise_batch), wide.params, complex_step)
 
-claim("6.6", f"The gradient of a batch of {B} is the mean of {B} gradients; every entry is exact")
+shared_noise = np.repeat(noise_batch[:1], B, axis=0)  # one eps for all examples
+_, _, _, shared_grads = wide.loss_and_grads(x_batch, shared_noise)
+shared_exact = gradient(
+    lambda params: loss_of(params, x_batch, shared_noise), wide.params, complex_step
+)
+
+claim("6.6", f"The gradient of a batch of {B} is the mean of {B} gradients, and exact")
 check("batch, mean", flat(wide_grads), np.mean([flat(grads) for grads in one_by_one], axis=0))
 check("batch, complex step", flat(wide_grads), flat(exact))
+check("one eps for all rows", flat(shared_grads), flat(shared_exact))
 
 # %% [markdown]
+# The calculus does not care where the noise comes from. (The *variance* does: with one $\epsilon$
+# for all, the noise no longer averages out over the batch.)
+#
 # ## Step 5: how good are finite differences?
 #
 # The usual witness needs no complex numbers:
@@ -371,8 +394,8 @@ check("batch, complex step", flat(wide_grads), flat(exact))
 # curve bend: the error is about $s^2 f''' / 6$. A *small* step subtracts two nearly equal numbers,
 # and their last digits are rounding: about $10^{-16} |f| / s$.
 #
-# Predict first: in which step lie the most correct digits, $10^{-2}$, $10^{-5}$, $10^{-8}$ or
-# $10^{-15}$? By what factor does the error shrink from $10^{-1}$ to $10^{-2}$?
+# Predict first: with which step are most digits right, $10^{-2}$, $10^{-5}$, $10^{-8}$ or
+# $10^{-15}$? By what factor does the error shrink from a step of $10^{-2}$ to $10^{-3}$?
 
 
 # %%
@@ -396,19 +419,23 @@ def error_to_first(step):
 
 differences = gradient(package_loss, wide.params, central_difference, step=1e-5)
 
-claim("6.7", "Finite differences: ten times smaller a step, a hundred times smaller an error ...")
-shrinks = error_to_first(1e-2) / error_to_first(1e-3)
-check("step 1e-2, 1e-3", shrinks, 100, tolerance=0.01, decimals=2)
-say("... until rounding takes over: the figure.")
-check("step 1e-5", flat(differences), flat(exact), tolerance=1e-8)
-
-# %%
 steps = 10.0 ** np.arange(-14, -0.5, 0.5)
 errors = np.array([worst_error(step) for step in steps])
 best = errors.argmin()
+
+claim("6.7", "Finite differences: a tenth of the step, a hundredth of the error ...")
+shrinks = error_to_first(1e-2) / error_to_first(1e-3)
+check("step 1e-2, 1e-3", shrinks, 100, tolerance=0.01, decimals=2)
+check("step 1e-5", flat(differences), flat(exact), tolerance=1e-8)
+say("... until rounding takes over")
+digits_best, digits_smallest = (max(0, int(-np.log10(e))) for e in (errors[best], errors[0]))
+check_less("right digits: 1e-14, best", digits_smallest, digits_best, decimals=0)
+say(f"the best step is near {steps[best]:.0e}")
+
+# %%
 complex_error = relative_error(flat(wide_grads), flat(exact)).max()
 
-figure, axis = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
+figure, axis = plt.subplots(figsize=(10, 6), layout="constrained")
 axis.loglog(steps, errors, "o-", color=BLUE)
 axis.loglog(steps[best], errors[best], "o", color=BLACK, markersize=11)
 axis.axhline(complex_error, color=ORANGE, linestyle="--")
@@ -444,64 +471,69 @@ check_differs("decoder.0.b[0]", useless, exact["decoder.0.b"][0], by=100, decima
 # %% [markdown]
 # ## Step 7: what a gradient check cannot see
 #
-# Here is a sampler with a mistake that is in real code: `exp(logvar)` where the standard deviation
-# `exp(logvar / 2)` belongs. Its backward is derived from it, without a slip.
+# Here is a loss with a mistake that is in real code: the *mean* over the pixels where
+# $-\log p(x|z)$ is their sum. Its backward is derived from it, without a slip.
 #
 # Predict first: does the gradient check find it?
 
 
 # %%
-def wrong_sampler(mu, logvar, eps):
-    return mu + np.exp(logvar) * eps
+def wrong_nll(logits, x):
+    return bernoulli.nll(logits, x) / x.shape[-1]
 
 
-def wrong_sampler_backward(dz, logvar, eps):
-    # forward:  z = mu + exp(logvar) * eps
-    return dz, dz * eps * np.exp(logvar)
+def wrong_nll_backward(dnll, logits, x):
+    # forward:  nll = sum over pixels / number of pixels
+    return bernoulli.nll_backward(dnll, logits, x) / x.shape[-1]
 
 
-mu_batch, logvar_batch = rng.standard_normal((2, B, Z))
-dz_batch = rng.standard_normal((B, Z))
-samplers = {
-    "package": (gaussian.reparameterize, gaussian.reparameterize_backward),
-    "exp(logvar)": (wrong_sampler, wrong_sampler_backward),
+logits_batch = rng.standard_normal((B, D))
+upstream = rng.standard_normal(B)
+losses = {
+    "sum": (bernoulli.nll, bernoulli.nll_backward),
+    "mean": (wrong_nll, wrong_nll_backward),
 }
-claim("6.9", "The gradient check: backward = derivative of forward.  Both samplers pass")
-for name, (sampler, backward) in samplers.items():
-    by_backward = backward(dz_batch, logvar_batch, noise_batch)[1]
-    by_step = vector_jacobian(
-        lambda s, sampler=sampler: sampler(mu_batch, s, noise_batch),
-        logvar_batch,
-        dz_batch,
-        method=complex_step,
+by_differences = {
+    name: vector_jacobian(
+        lambda a, loss=loss: loss(a, x_batch), logits_batch, upstream, method=central_difference
     )
-    check(name, np.sum(by_backward), np.sum(by_step))
-    check(f"{name}, all", by_backward, by_step)
+    for name, (loss, _) in losses.items()
+}
+
+claim("6.9", "The gradient check: backward = derivative of forward.  Both losses pass")
+for name, (_, backward) in losses.items():
+    by_backward = backward(upstream, logits_batch, x_batch)
+    check(f"{name} over pixels", by_backward, by_differences[name], tolerance=1e-8)
 
 # %% [markdown]
 # A gradient check holds the backward against the forward. Whether the forward is *right*, it does
-# not ask. So ask: $z \sim N(\mu, \sigma^2)$ has the mean $\mu$ and the variance
-# $\sigma^2 = e^{\log\sigma^2}$. Draw, and look.
+# not ask. So ask: it claims to be $-\log p(x|z)$. Then the probabilities of all images at one $z$
+# add up to 1.
+#
+# Predict first: what do they add up to with the mean, for images of 6 pixels? (At logits of 0, each
+# of the 64 images costs $\log 2$.)
 
 # %%
-many = rng.standard_normal((DRAWS, 1))
-logvar_true = -1.5
-mu_many, logvar_many = np.full((DRAWS, 1), mu), np.full((DRAWS, 1), logvar_true)
-z_package = gaussian.reparameterize(mu_many, logvar_many, many)[:, 0]
-z_wrong = wrong_sampler(mu_many, logvar_many, many)[:, 0]
+every_image = np.array(list(product([0.0, 1.0], repeat=D)))
+one_z = np.repeat(logits_batch[:1], len(every_image), axis=0)
 
-claim("6.10", "The moment test: E z = mu, E (z - mu)^2 = exp(logvar).  One sampler passes")
-check("package: mean", estimate(z_package), mu)
-check("package: variance", estimate((z_package - mu) ** 2), np.exp(logvar_true))
-check("exp(logvar): mean", estimate(z_wrong), mu)
-check_differs("exp(logvar): var.", estimate((z_wrong - mu) ** 2), np.exp(logvar_true))
+claim("6.10", "The images' probabilities add up to 1.  One loss passes")
+check("sum over pixels", np.exp(-bernoulli.nll(one_z, every_image)).sum(), 1)
+check_differs("mean over pixels", np.exp(-wrong_nll(one_z, every_image)).sum(), 1)
 say("Hold a backward against its forward, a forward against the mathematics.")
 
 # %% [markdown]
+# Lesson 5 did the same to a sampler that takes `exp(logvar)` for the standard deviation.
+#
 # ## Try it
 #
-# - Spoil one line of step 2: a sign, a forgotten factor. Row 6.2 names the first parameter that is
-#   wrong. Which others must be wrong, too? Follow the arrows of the first figure backwards.
-# - Set the second pixel, `x2`, to 1. Which derivative is no longer 0, and which change their sign?
-# - Set `logvar_true` to 0. Now the wrong sampler passes the moment test, and 6.10 complains of just
-#   that. What does it say about tests with a variance of 1?
+# Spoil one line of step 2: a sign, a forgotten factor. Row 6.2 names the parameters that are wrong.
+# Which must be wrong, too? Follow the arrows of the figure backwards.
+#
+# Try it: X2 = 1.0
+#
+# The second pixel is white. Which derivative is no longer 0, and which change their sign?
+#
+# Try it: EPS = 0.0
+#
+# No noise. Which part of which derivative is 0 now, and what does it have to do with lesson 8?

@@ -84,7 +84,7 @@ class Row(NamedTuple):
 
     def __str__(self):
         label, above = self.text, ""
-        if len(label) + 2 + len(self.left) > LABEL:
+        if len(label) + 1 + len(self.left) > LABEL:
             label, above = "", f"   {self.text}\n"
         left = label + self.left.rjust(LABEL - len(label))
         indent = max(0, min(POINT - len(self.right.split(".")[0]), RIGHT - len(self.right)))
