@@ -36,9 +36,9 @@ from tinyvae.oracles import (
 )
 
 SEED = 1
-P_TOPIC = np.array([0.30, 0.20, 0.30, 0.20])  # how often each topic is chosen
+P_TOPIC = (0.30, 0.20, 0.30, 0.20)  # how often each topic is chosen
 BLUE, ORANGE, BLACK = "#0072B2", "#D55E00", "#000000"  # Okabe and Ito
-STRETCH = 1 / 10  # of the ring: how far z is from 0 counts for so much
+STRETCH = 0.1  # of the ring: how far z is from 0 counts for so much
 NOISE_STD = 0.05  # of the ring
 HOLE = 1.0  # its radius: without noise, no x is nearer to the centre
 DISTANCES = 40  # of the polar grid: its circles
@@ -441,11 +441,11 @@ check("ring and spike, by hand", sums[1], by_hand, decimals=1)
 #
 # ## Try it
 #
-# Try it: P_TOPIC = np.array([0.30, 0.01, 0.49, 0.20])
+# Try it: P_TOPIC = (0.30, 0.01, 0.49, 0.20)
 #
 # The newspaper drops baseball. Which topic now explains the news? What happens to $p(x)$?
 #
-# Try it: STRETCH = 1 / 4
+# Try it: STRETCH = 0.25
 #
 # The ring gets thicker. By how much does it still win in 1.8?
 #
@@ -456,4 +456,5 @@ check("ring and spike, by hand", sums[1], by_hand, decimals=1)
 #
 # Try it: NOISE_STD = 0.01; DISTANCES = 80; DIRECTIONS = 1000
 #
-# A finer grid mends it, at five times the work. What would a grid in ten dimensions cost?
+# (In the file, all three.) A finer grid mends it, at five times the work. What would a grid in ten
+# dimensions cost?

@@ -462,6 +462,6 @@ say(f"nats missing with one draw: {log_p_three - log_weighted_1.mean:.1f}")
 # not show it, for it comes from the rare $z$ that $q$ hardly ever draws. Below $\sqrt{1/2}$ it is
 # infinite. Let $q$ be too wide rather than too narrow.
 #
-# Try it: LATENT_DIM = 20; EPOCHS = 30
+# Try it: LATENT_DIM = 20
 #
-# The VAE has more to say and more time to learn it. How many $z$ explain the 3 now?
+# The VAE has more to say. How many $z$ explain the 3 now?

@@ -38,16 +38,18 @@ from tinyvae.oracles import central_difference, cubature, estimate
 DRAWS = 400_000
 SEED = 4
 k = 3
-mean_p = np.array([0.0, 0.5, -1.0])
-cov_p = np.array([[2.0, 0.3, 0.5], [0.3, 1.0, 0.2], [0.5, 0.2, 1.5]])
-mean_q = np.array([1.0, -0.5, 0.2])
-cov_q = np.array([[1.0, 0.4, 0.0], [0.4, 0.5, -0.1], [0.0, -0.1, 0.3]])
-centers = np.array([-2.0, 2.0])  # of the two bumps in step 8
-weights = np.array([0.6, 0.4])
+MEAN_P = (0.0, 0.5, -1.0)
+COV_P = ((2.0, 0.3, 0.5), (0.3, 1.0, 0.2), (0.5, 0.2, 1.5))
+MEAN_Q = (1.0, -0.5, 0.2)
+COV_Q = ((1.0, 0.4, 0.0), (0.4, 0.5, -0.1), (0.0, -0.1, 0.3))
+CENTERS = (-2.0, 2.0)  # of the two bumps in step 8
 BLUE, ORANGE, BLACK = "#0072B2", "#D55E00", "#000000"  # Okabe and Ito: distinct to every eye
 
 rng = np.random.default_rng(SEED)
 plt.rcParams.update({"font.size": 13, "axes.spines.top": False, "axes.spines.right": False})
+
+mean_p, cov_p = np.array(MEAN_P), np.array(COV_P)
+mean_q, cov_q = np.array(MEAN_Q), np.array(COV_Q)
 
 title("Lesson 4: The KL divergence of two Gaussians")
 
@@ -330,7 +332,7 @@ check_differs("the two directions", kl_qp, kl_pq, by=0.01)
 # Predict first: where does $q$ end up if you minimise $\mathrm{KL}(p \| q)$? Use a pencil.
 
 # %%
-widths = np.array([0.5, 0.5])
+centers, weights, widths = np.array(CENTERS), np.array([0.6, 0.4]), np.array([0.5, 0.5])
 line = np.linspace(-9, 9, 3601)
 cell = line[1] - line[0]
 
@@ -447,14 +449,15 @@ plt.show()
 #
 # ## Try it
 #
-# Try it: mean_q = mean_p; cov_q = cov_p
+# Try it: MEAN_Q = (0.0, 0.5, -1.0)
 #
-# Which rows of 4.1 to 4.7 turn into 0, which into $k$? Why must rows of 4.8 and 4.12 then fail?
+# Both means are the same. Which terms are 0 now, and which are left?
 #
-# Try it: cov_q = cov_p
+# Try it: COV_Q = ((2.0, 0.3, 0.5), (0.3, 1.0, 0.2), (0.5, 0.2, 1.5))
 #
-# Only the means differ. Which terms are left, and why do both directions agree (4.12 fails)?
+# Both covariances are the same. Which terms are left? Why do the two readings of 4.8 agree now, and
+# both directions of 4.12, so that these rows fail?
 #
-# Try it: centers = np.array([-0.7, 0.7])
+# Try it: CENTERS = (-0.7, 0.7)
 #
 # Claim 4.14 fails, and its table says where $q$ is instead. What has become of the picking?

@@ -37,9 +37,10 @@ SEED = 5
 DRAWS = 100_000
 W, B = np.array([[1.5], [-0.8]]), np.array([0.2, 0.1])
 NOISE_VAR = 0.5  # of p(x|z)
-X = np.array([1.4, -1.0])
-MU = np.array([0.3])  # of q
-LOGVAR = np.array([-1.0])  # its log-variance
+DATA = (1.4, -1.0)  # x
+MEAN = 0.3  # of q
+LOG_VARIANCE = -1.0  # of q
+X, MU, LOGVAR = np.array(DATA), np.array([MEAN]), np.array([LOG_VARIANCE])
 BLUE, ORANGE, BLACK = "#0072B2", "#D55E00", "#000000"  # Okabe and Ito
 
 rng = np.random.default_rng(SEED)
@@ -463,7 +464,7 @@ check_less("log p(x), wrong ELBO", model.log_px(X), estimate(wrong_elbo))
 #
 # ## Try it
 #
-# Try it: X = np.array([5.4, -1.0])
+# Try it: DATA = (5.4, -1.0)
 #
 # $x$ is further away: $f$ is lower and steeper, but no more curved. Whose variance in 5.3 stays the
 # same, and why? Whose explodes?
@@ -472,7 +473,7 @@ check_less("log p(x), wrong ELBO", model.log_px(X), estimate(wrong_elbo))
 #
 # $f$ gets ten times as curved. How much do the three variances grow?
 #
-# Try it: LOGVAR = np.array([0.0])
+# Try it: LOG_VARIANCE = 0.0
 #
 # Now a row of 5.8 fails: $e^0 = e^{0/2}$. What does this say about a test that draws with
 # $\sigma = 1$?

@@ -1,16 +1,18 @@
 """Run a lesson with mistakes planted into the package, one after the other.
 
     python -m tools.plant 03_elbo swapped-arguments half-missing
+    python -m tools.plant 03_elbo edited
 
 A mistake is one of the museum's, or one of those below, which only lessons meet.  Planting replaces
 the right function wherever it is found; where a wrong one needs it, it is a default argument.
+"edited" runs the lesson with all of its EDITS at once: slips in the lesson's own code, for the rows
+that no mistake of the package reaches.
 """
 
 import io
 import json
-import runpy
 import sys
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -129,20 +131,147 @@ MISTAKES = {
 }
 
 
+# lesson -> (line of the lesson, what it is replaced by, the claim that must turn red)
+EDITS = {
+    "01_generative_model": [
+        ("return STRETCH * z + z /", "return z /", "1.5"),
+        ("* z_radius * 2 * pi", "* 2 * pi", "1.6"),
+        ("log_p_in_m - 2 * log(1000)", "log_p_in_m - log(1000)", "1.7"),
+        ('log_p_models["ring"], spike) - log(2)', 'log_p_models["ring"], spike)', "1.8"),
+        ("images_drawn @ 2 ** np.arange(7, -1, -1)", "images_drawn @ 2 ** np.arange(8)", "1.4"),
+    ],
+    "02_intractable_integral": [
+        ("squared_radius = 2 * NOISE_VAR *", "squared_radius = NOISE_VAR *", "2.2"),
+        ("dim / 2 * log(4 * np.pi", "dim / 2 * log(2 * np.pi", "2.3"),
+        ("np.exp(log_ratios[20])), 1)", "0 * log_ratios[20] + 1), 1)", "2.4"),
+        (
+            "estimate(log_mean_exp(log_px_given_fresh, axis=1))",
+            "estimate(np.mean(log_px_given_fresh, axis=1))",
+            "2.5",
+        ),
+        ("posterior_cov + NOISE_VAR * np.eye(DIM)", "posterior_cov", "2.6"),
+        ("log_px_given_z(x_20, z) + log_p_z - log_q", "log_px_given_z(x_20, z) - log_q", "2.7"),
+        ("q_relative_variance_1d**DIM - 1", "q_relative_variance_1d**DIM", "2.8"),
+        ("np.exp(log_weight) * (log_p_wide", "1.0 * (log_p_wide", "2.9"),
+    ],
+    "03_elbo": [
+        ("gaussian.kl(means, cov, *posterior)", "gaussian.kl(means, cov, *prior)", "3.2"),
+        ("cubature.gaussian_kl(*q, *prior) for name", "gap[name] for name", "3.6"),
+        ("up = up + 0.1 * posterior_cov @", "up = up + 0.2 * posterior_cov @", "3.8"),
+        (
+            "gains = course[EPOCHS][0] - course[0][0]",
+            "gains = course[0][0] - course[EPOCHS][0]",
+            "3.12",
+        ),
+        ("np.expm1(log_r) - log_r", "np.expm1(log_r)", "3.11"),
+    ],
+    "04_gaussian_kl": [
+        ("z_other - mean_q, np.linalg.inv(cov)", "z_other - mean_q, cov", "4.2"),
+        ("return 2 * (z - mean_q)", "return 2 * (z - mean_p)", "4.4"),
+        (
+            "log_dets = np.log(np.linalg.det(cov_p)) -",
+            "log_dets = np.log(np.linalg.det(cov_p)) +",
+            "4.8",
+        ),
+        ("slope_by_std * std_q / 2", "slope_by_std * std_q", "4.11"),
+        (
+            "kl_pq = gaussian.kl(mean_p, cov_p, mean_q, cov_q)",
+            "kl_pq = gaussian.kl(mean_q, cov_q, mean_p, cov_p)",
+            "4.12",
+        ),
+        (
+            "kl_on_line(log_two_bumps, log_q), start",
+            "kl_on_line(log_q, log_two_bumps), start",
+            "4.13",
+        ),
+        ("pick = min(ends", "pick = max(ends", "4.14"),
+        ("log_mixture(np.array([-1.0, 1.0]))", "log_mixture(np.array([-4.0, 4.0]))", "4.15"),
+    ],
+    "05_reparameterization": [
+        ("baseline_dmu = (f(z) - f(MU))", "baseline_dmu = (f(z) - 2 * f(MU))", "5.3"),
+        ("even_steps = np.linspace(-12, 12, 2001)", "even_steps = np.linspace(-2, 2, 2001)", "5.4"),
+        ("int(PRICE / (ENCODER_WORK + s * DECODER_WORK))", "100", "5.5"),
+        (
+            "noise = rng.standard_normal((len(chosen), 2))",
+            "noise = np.zeros((len(chosen), 2))",
+            "5.6",
+        ),
+        ("lambda mu: f(z[:1])[0], MU)", "lambda mu: f(mu + z[:1])[0], MU)", "5.7"),
+        ("return mu + np.exp(logvar) * eps", "return mu + np.exp(logvar / 2) * eps", "5.9"),
+        ("return dz, dz * eps * np.exp(logvar)", "return dz, dz * eps * np.exp(logvar / 2)", "5.8"),
+    ],
+    "06_backprop": [
+        ("dmu_recon + dmu_kl                ", "dmu_recon                ", "6.2"),
+        ("dmu_kl = dkl * mu  ", "dmu_kl = dkl * mu / 2  ", "6.3"),
+        (
+            "lambda b: np.sum((x_rows @ W_rows + b) * dy_rows)",
+            "lambda b: np.sum((x_rows @ W_rows + b) * dy_rows) / 5",
+            "6.4",
+        ),
+        ("step=1e-5)", "step=1e-2)", "6.7"),
+        ("fresh = rng.standard_normal((B, Z))", "fresh = noise_batch", "6.8"),
+        (
+            "return bernoulli.nll_backward(dnll, logits, x) /",
+            "return bernoulli.nll_backward(dnll, logits, x) / 2 /",
+            "6.9",
+        ),
+        (
+            "return bernoulli.nll(logits, x) / x.shape[-1]",
+            "return bernoulli.nll(logits, x)",
+            "6.10",
+        ),
+    ],
+    "07_vae": [
+        ("np.where(x == 1, p, 1 - p)", "np.where(x == 0, p, 1 - p)", "7.5"),
+        ("-(recon_then + beta * kl_then)", "-(recon_then + kl_then)", "7.6"),
+        ('12 * last["kl"]', 'last["kl"]', "7.7"),
+        ("100).mean() for _ in range(8)", "100).mean() + 10 for _ in range(8)", "7.8"),
+        ("x_hat = vae.reconstruct(large_test)", "x_hat = vae.reconstruct(large_test[::-1])", "7.9"),
+        (
+            "ink_on_plane * np.exp(log_fine_prior",
+            "ink_on_plane * np.exp(0.9 * log_fine_prior",
+            "7.10",
+        ),
+        (
+            "mu, logvar = vae.encode(large_test)\ndist",
+            "mu, logvar = vae.encode(large_test[::-1])\ndist",
+            "7.11",
+        ),
+        ("decode((mu[start] + mu[end]) / 2)", "decode(3 * (mu[start] - mu[end]))", "7.12"),
+    ],
+    "08_autoencoder": [
+        ('"AE", latent_dim] - small_recon["VAE"', '"VAE", latent_dim] - small_recon["AE"', "8.2"),
+        ("np.cov(mu.T) + np.diag(np.exp(logvar).mean(axis=0))", "100 * np.cov(mu.T)", "8.3"),
+        ('params["decoder.0.W"] = root.T @', 'params["decoder.0.W"] = root @', "8.4"),
+        ("coins = some @ np.log(ink) +", "coins = 1000 + some @ np.log(ink) +", "8.5"),
+        ("z = mean + u @ np.linalg.cholesky(cov).T", "z = u @ np.linalg.cholesky(cov).T", "8.6"),
+        ("gaussian.sample(mean_10, cov_10,", "gaussian.sample(mean_10, np.eye(MANY),", "8.7"),
+    ],
+}
+
+
 def mistake(name):
     """The mistake of that name, as `bugs.planted` takes it."""
     return MISTAKES[name] if name in MISTAKES else bugs.MUSEUM[name]
 
 
 def run_planted(path, name):
-    """The lesson with that mistake in the package.
+    """The lesson with that mistake in the package, or edited.
 
     ->  the claims whose rows fail, in order, and the exception that ended it, if one did
     """
+    source, planting = path.read_text(encoding="utf-8"), nullcontext()
+    if name == "edited":
+        for old, new, _ in EDITS[path.stem]:
+            if old not in source:
+                raise ValueError(f"{path.name} has no {old!r}")
+            source = source.replace(old, new)
+    else:
+        planting = bugs.planted(mistake(name))
     printed, ended = [], ""
     try:
-        with bugs.planted(mistake(name)), sink(printed.append), redirect_stdout(io.StringIO()):
-            runpy.run_path(str(path), run_name="__main__")
+        with planting, sink(printed.append), redirect_stdout(io.StringIO()):
+            exec(compile(source, str(path), "exec"), {"__name__": "__main__"})
     except Exception as error:
         ended = f"{type(error).__name__}: {error}"
     plt.close("all")
