@@ -143,10 +143,10 @@ dw1, dw2, db_h = da_h * x1, da_h * x2, da_h           # a_h = x1 * w1 + x2 * w2 
 # divided by $s$. Nothing is subtracted, so the step $s$ can be $10^{-30}$. It needs the forward
 # alone.
 #
-# Predict first: which of the 13 derivatives is exactly 0?
-#
 # For it the loss is written once more, as formulas for arrays: no line is shared with the above,
 # none with the package.
+#
+# Predict first: which of the 13 derivatives is exactly 0?
 
 
 # %%

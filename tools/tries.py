@@ -19,6 +19,7 @@ from tools.seeds import failures
 # a lesson whose figures print their titles; argv: the lesson, where to keep the titles
 RUNNER = """
 import json, sys
+from pathlib import Path
 import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -30,11 +31,11 @@ def show():
         titles.append(" | ".join(" ".join(text.split()) for text in texts if text))
     plt.close("all")
 plt.show = show
-path, keep = sys.argv[1:]
+path, keep = map(Path, sys.argv[1:])
 try:
-    exec(compile(open(path, encoding="utf-8").read(), path, "exec"), globals())
+    exec(compile(path.read_text(encoding="utf-8"), path, "exec"), globals())
 finally:
-    json.dump(titles, open(keep, "w", encoding="utf-8"))
+    keep.write_text(json.dumps(titles), encoding="utf-8")
 """
 
 

@@ -14,15 +14,19 @@ from tinyvae.classroom.lesson import WIDTH
 from tinyvae.classroom.presenter.plain import markdown
 from tinyvae.classroom.presenter.script import installed_lessons, read_steps
 from tools.expected import LESSONS, ROOT, difference, path_of, run
+from tools.plant import EDITS
+from tools.seeds import failures, with_seed
+from tools.tries import changed, suggestions, try_one
 
-# lesson -> mistake (of the museum, or of tools/plant.py) -> the claim that it turns red
+# lesson -> mistake (of the museum, or of tools/plant.py) -> the first claim that it turns red, and
+# others that it does
 PLANTED = {
     "01_generative_model": {
-        "mean-over-pixels": "1.1",
-        "target-as-prediction": "1.1",
+        "mean-over-pixels": "1.1 1.2 1.4",
+        "target-as-prediction": "1.1 1.2 1.4",
         "grey-pixels": "1.2",
-        "density-without-half": "1.3",
-        "sample-with-one-noise": "1.3",
+        "density-without-half": "1.3 1.7 1.8",
+        "sample-with-one-noise": "1.3 1.5 1.6 1.8",
         "std-is-exp-logvar": "1.6",
         "one-noise-for-both-latents": "1.6",
     },
@@ -36,32 +40,31 @@ PLANTED = {
     "03_elbo": {
         "sample-with-covariance-as-root": "3.1",
         "sample-with-one-noise": "3.1",
-        "density-without-half": "3.1",
-        "entropy-without-dimension": "3.1",
-        "half-missing": "3.2",
-        "swapped-arguments": "3.2",
-        "log-of-bracket": "3.2",
-        "means-left-out": "3.2",
-        "sign-turned": "3.2",
-        "std-is-exp-logvar": "3.7",
-        "mean-of-logs": "3.7",
-        "mean-over-pixels": "3.7",
-        "expectation-inside-log": "3.8",
-        "no-noise-at-test": "3.8",
-        "two-conventions": "3.8",
+        "density-without-half": "3.1 3.3 3.4",
+        "entropy-without-dimension": "3.3",
+        "half-missing": "3.1 3.2 3.4 3.5 3.8",
+        "swapped-arguments": "3.1",
+        "log-of-bracket": "3.1",
+        "means-left-out": "3.1",
+        "sign-turned": "3.1",
+        "std-is-exp-logvar": "3.9 3.10 3.11",
+        "mean-of-logs": "3.9",
+        "mean-over-pixels": "3.9",
+        "expectation-inside-log": "3.10",
+        "no-noise-at-test": "3.10",
+        "two-conventions": "3.10",
     },
     "04_gaussian_kl": {
-        "half-missing": "4.1",
-        "swapped-arguments": "4.1",
-        "log-of-bracket": "4.1",
-        "logdet-inverted": "4.1",
-        "trace-of-diagonals": "4.1",
-        "density-without-half": "4.1",
-        "floor-of-a-tenth": "4.8",
-        "two-conventions": "4.10",
-        "kl-to-itself": "4.10",
-        "std-is-exp-logvar": "4.12",
-        "one-noise-for-both-latents": "4.12",
+        "half-missing": "4.1 4.7 4.8 4.9 4.10 4.11 4.12",
+        "swapped-arguments": "4.1 4.7 4.8 4.9 4.10 4.11 4.12",
+        "log-of-bracket": "4.1 4.7 4.8 4.9 4.10 4.11 4.12",
+        "logdet-inverted": "4.1 4.7 4.8 4.9 4.10 4.11 4.12",
+        "trace-of-diagonals": "4.1 4.7 4.8 4.12",
+        "density-without-half": "4.1 4.5 4.6",
+        "sample-with-covariance-as-root": "4.1 4.2 4.3",
+        "floor-of-a-tenth": "4.8 4.11",
+        "two-conventions": "4.10 4.11",
+        "kl-to-itself": "4.10 4.11",
     },
     "05_reparameterization": {
         "std-is-exp-logvar": "5.1",
@@ -86,14 +89,14 @@ PLANTED = {
         "mean-over-pixels": "7.1",
         "kl-subtracted": "7.2",
         "gradient-blocked": "7.2",
-        "std-is-exp-logvar": "7.3",
+        "std-is-exp-logvar": "7.3 7.4",
         "mean-of-logs": "7.3",
-        "posterior-at-generation": "7.8",
+        "posterior-at-generation": "7.10",
     },
     "08_autoencoder": {
         "mean-over-pixels": "8.1",
         "gradient-blocked": "8.1",
-        "posterior-at-generation": "8.6",
+        "posterior-at-generation": "8.7",
     },
     "09_importance_weights": {
         "weights-without-prior": "9.1",
@@ -167,9 +170,26 @@ def test_lesson_prints_claims_that_a_projector_can_show(lesson):
 def test_planted_mistakes_are_seen(lesson, tmp_path):
     ran = run(ROOT / "tools" / "plant.py", lesson, *PLANTED[lesson], folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    ends = json.loads(ran.stdout)
-    first = {mistake: (end["failed"] or [end["ended"]])[0] for mistake, end in ends.items()}
-    assert first == PLANTED[lesson]
+    for mistake, end in json.loads(ran.stdout).items():
+        expected = PLANTED[lesson][mistake].split()
+        assert (end["failed"] or [end["ended"]])[0] == expected[0], mistake
+        assert set(expected) <= set(end["failed"]), mistake
+
+
+@each(EDITS)
+def test_slips_in_a_lesson_are_seen(lesson, tmp_path):
+    ran = run(ROOT / "tools" / "plant.py", lesson, "edited", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    end = json.loads(ran.stdout)["edited"]
+    assert {claim for _, _, claim in EDITS[lesson]} <= set(end["failed"]), end
+
+
+@pytest.mark.parametrize("lesson", EDITS)
+def test_every_claim_has_a_mistake_that_turns_it_red(lesson):
+    claims = re.findall(CLAIM, path_of(lesson).read_text(encoding="utf-8"))
+    seen = {claim for _, _, claim in EDITS[lesson]}
+    seen |= {claim for claims in PLANTED[lesson].values() for claim in claims.split()}
+    assert set(claims) == seen
 
 
 def test_every_lesson_has_mistakes_to_see():
@@ -187,12 +207,56 @@ def test_lesson_says_what_it_is(lesson):
     assert found.summary.endswith(".") and len(found.summary) <= 95
 
 
+def raw_cells(source):
+    """(whether it is text, its lines without the mark) of each cell."""
+    parts = re.split(r"(?m)^# %%(.*)$\n?", source)[1:]
+    return [
+        ("[markdown]" in mark, body) for mark, body in zip(parts[::2], parts[1::2], strict=True)
+    ]
+
+
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_lesson_asks_before_it_answers(lesson):
-    found = read_steps(LESSONS[lesson].read_text(encoding="utf-8"))
-    asked = sum(bool(step.question) for step in found)
+def test_a_question_ends_its_text_and_the_next_cell_answers_it(lesson):
+    found = raw_cells(LESSONS[lesson].read_text(encoding="utf-8"))
+    asked = 0
+    for n, (is_text, body) in enumerate(found):
+        if not is_text or "Predict first" not in body:
+            continue
+        asked += 1
+        paragraphs = re.sub(r"(?m)^# ?", "", body).strip().split("\n\n")
+        assert paragraphs[-1].startswith("Predict first:"), paragraphs[-1]
+        assert body.count("Predict first") == 1, body
+        answer_is_text, answer = found[n + 1]
+        assert not answer_is_text
+        assert re.search(r"(?m)^claim\(", answer), f"no claim after: {paragraphs[-1]}"
     assert asked >= 3
-    assert "## Try it" in found[-1].text and not found[-1].code
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_figure_is_a_cell_of_its_own(lesson):
+    for is_text, body in raw_cells(LESSONS[lesson].read_text(encoding="utf-8")):
+        if not is_text and "plt.show()" in body:
+            assert not re.search(r"(?m)^(claim|check\w*)\(", body), body
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_slow_cell_says_how_long_it_takes(lesson):
+    for is_text, body in raw_cells(LESSONS[lesson].read_text(encoding="utf-8")):
+        if not is_text and "takes about" in body:
+            assert re.match(r"# takes about \d+ s\n", body), body
+        assert is_text or "fit(" not in body or "takes about" in body, body
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_lesson_ends_with_things_to_try(lesson):
+    source = LESSONS[lesson].read_text(encoding="utf-8")
+    is_text, last = raw_cells(source)[-1]
+    assert is_text and "## Try it" in last
+    found = suggestions(source)
+    assert len(found) >= 2
+    assert found == suggestions(last), "suggestions stand in the last cell"
+    for suggestion in found:
+        assert changed(source, suggestion) != source
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
