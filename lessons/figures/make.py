@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import tinyvae
-from tinyvae import gaussian, plot
+from tinyvae import plot
 from tinyvae.oracles import LinearGaussian
 
 SEED = 0
@@ -36,9 +36,8 @@ def draw_bound(axes):
     x = np.array([1.6, 0.2])
     mean, cov = model.posterior(x)
     means = mean[0] + np.linspace(-1.6, 1.6, 81)
-    gap = [gaussian.kl([m], cov, mean, cov) for m in means]
+    elbo = np.array([model.elbo(x, np.array([m]), cov) for m in means])
     log_px = model.log_px(x)
-    elbo = log_px - np.array(gap)
     axes.axhline(log_px, color="black", linestyle="--")
     axes.fill_between(means, elbo, log_px, color="#D55E00", alpha=0.3, hatch="//", linewidth=0)
     axes.plot(means, elbo, color="#0072B2", linewidth=3)
