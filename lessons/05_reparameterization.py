@@ -334,9 +334,8 @@ check_less("mu.W: 46 x 3, 100 x 1", variance_mu[3], variance_mu[1], decimals=2)
 
 # %%
 figure, axes = plt.subplots(figsize=(10, 6), layout="constrained")
-line = np.linspace(1, 10, 100)
-price_line = PRICE / (ENCODER_WORK + line * DECODER_WORK)
-axes.plot(line, (v_images + v_eps / line) / price_line, color=BLACK, linewidth=2)
+by_formula = [(v_images + v_eps / s) / images_of[s] for s in draws_of_each]
+axes.plot(draws_of_each, by_formula, color=BLACK, linewidth=2)
 axes.errorbar(
     draws_of_each,
     [v.mean for v in variance_all.values()],
@@ -352,7 +351,7 @@ axes.set(
 )
 best = min(draws_of_each, key=lambda s: variance_all[s].mean)
 axes.set_title(
-    f"For the same work, {images_of[best]} images x {best} has the least noise", weight="bold"
+    f"For the same work, {images_of[best]} images x {best} draw has the least noise", weight="bold"
 )
 plt.show()
 

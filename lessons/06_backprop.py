@@ -252,11 +252,11 @@ for arrow in arrows.split():
         axis.text(column, row, text, color=ORANGE, ha="center", backgroundcolor="white")
 for name, (column, row, value, derivative) in nodes.items():
     axis.plot(column, row, "o", markersize=66, color="white", markeredgecolor=BLACK)
-    axis.text(column, row + 0.23, name, ha="center", va="center", color="0.3")
+    axis.text(column, row + 0.17, name, ha="center", va="center", color="0.3")
     axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=BLACK, weight="bold")
     if derivative is not None:
         text = f"{derivative:+.2f}"
-        axis.text(column, row - 0.23, text, ha="center", va="center", color=ORANGE)
+        axis.text(column, row - 0.17, text, ha="center", va="center", color=ORANGE)
 axis.text(-0.4, 2.4, "bold: value", color=BLACK, weight="bold")
 axis.text(-0.4, 2.1, "with a sign: d loss / d value, in nats per unit", color=ORANGE)
 axis.set(

@@ -164,6 +164,7 @@ EDITS = {
             "3.12",
         ),
         ("np.expm1(log_r) - log_r", "np.expm1(log_r)", "3.11"),
+        ("random_elbos - gaussian.kl(", "random_elbos + gaussian.kl(", "3.7"),
     ],
     "04_gaussian_kl": [
         ("z_other - mean_q, np.linalg.inv(cov)", "z_other - mean_q, cov", "4.2"),

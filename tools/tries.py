@@ -2,8 +2,8 @@
 
     python -m tools.tries 3        every suggestion of lesson 3
 
-A suggestion is a line "# Try it: NAME = value" of the lesson's last cell; several constants are
-parted by "; ".
+A suggestion is a line "# Try it: NAME = value" of the lesson's last cell (or a list item that
+starts with `NAME = value`); several constants are parted by "; ".
 """
 
 import json
@@ -41,7 +41,7 @@ finally:
 
 def suggestions(source):
     """The suggestions of a lesson's source, as text: "NOISE_VAR = 1"."""
-    return re.findall(r"(?m)^# Try it: (.+)$", source)
+    return re.findall(r"(?m)^# (?:Try it: |- `)([A-Z_]+ = [^`\n]+?)(?:`.*)?$", source)
 
 
 def changed(source, suggestion):
