@@ -226,7 +226,7 @@ for beta in (4.0, 0.5):
     log_px_then = log_integral(log_px_given_plane(weighted, x_small, plane) + log_prior, log_area)
     beta_terms[beta] = recon_then, kl_then, log_px_then
 
-claim("7.6", "-(recon + beta kl): below log p(x) for beta = 4, above it for beta = 0.5")
+claim("7.6", "-(recon + beta kl) is below log p(x) with beta 4, above it with beta 0.5")
 for beta, (recon_then, kl_then, log_px_then) in beta_terms.items():
     bound, elbo = -(recon_then + beta * kl_then), -(recon_then + kl_then)
     say(f"beta = {beta:g}: kl {kl_then.mean():.2f}, weighted {bound.mean():.2f}, "
