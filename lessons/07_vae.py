@@ -226,7 +226,7 @@ for beta in (4.0, 0.5):
     log_px_then = log_integral(log_px_given_plane(weighted, x_small, plane) + log_prior, log_area)
     beta_terms[beta] = recon_then, kl_then, log_px_then
 
-claim("7.6", "-(recon + beta kl) is below log p(x) with beta 4, above it with beta 0.5")
+claim("7.6", "-(recon + beta kl): below log p(x) at beta 4, above it at beta 0.5")
 for beta, (recon_then, kl_then, log_px_then) in beta_terms.items():
     bound, elbo = -(recon_then + beta * kl_then), -(recon_then + kl_then)
     say(f"beta = {beta:g}: kl {kl_then.mean():.2f}, weighted {bound.mean():.2f}, "
@@ -450,7 +450,7 @@ halfway_walk = sigmoid(vae.decode((mu[start] + mu[end]) / 2))
 halfway_fade = (sigmoid(vae.decode(mu[start])) + sigmoid(vae.decode(mu[end]))) / 2
 walked, faded = nearest_digits(halfway_walk)[0], nearest_digits(halfway_fade)[0]
 
-claim("7.12", "Halfway in the plane is nearer to a digit than halfway between pictures")
+claim("7.12", "Halfway in the plane is nearer a digit than halfway between pictures")
 check_less("walk - fade, 0", estimate(walked - faded), 0, decimals=3)
 say(f"to the nearest training digit: walk {walked.mean():.2f}, fade {faded.mean():.2f}")
 

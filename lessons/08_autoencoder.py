@@ -266,9 +266,8 @@ claim("8.5", "log p(x) of test digits, z ~ N(0, I): the VAE explains them better
 check_less("28 x 28: coins, AE", estimate(coins - log_px_ae), 0, decimals=2)
 check_less("8 x 8: AE - VAE, 0", estimate(small_px_ae - small_px_vae), 0, decimals=2)
 check_at_most("VAE: ELBO, log p(x)", elbo_vae, log_px_vae.mean(), decimals=2)
-say(f"28 x 28: coins {coins.mean():.1f}, AE {log_px_ae.mean():.1f}, VAE {log_px_vae.mean():.1f}; "
-    f"one pair, so the")  # fmt: skip
-say("difference of AE and VAE here is that of two trainings, not of two kinds.")
+say(f"28 x 28: coins {coins.mean():.1f}, AE {log_px_ae.mean():.1f}, VAE {log_px_vae.mean():.1f}")
+say("These two differ as two trainings do: for kinds of models look at 8 x 8.")
 
 # %% [markdown]
 # In the plane the autoencoder is no useless generative model: it is far better than coins.
@@ -289,7 +288,7 @@ small_px_fitted = np.array(
 )
 finer = log_px(models["AE", 2], some[:20], *moments["AE", 2], points_per_axis=250)
 
-claim("8.6", "With a Gaussian fitted to its codes the autoencoder does as well or better")
+claim("8.6", "With a Gaussian fitted to its codes the AE does as well or better")
 fitted_gain = estimate(log_px_ae - log_px_ae_fitted)
 check_less("28 x 28: gain by it", fitted_gain, 0, decimals=2)
 behind = estimate(log_px_vae - log_px_ae_fitted)
