@@ -39,9 +39,12 @@ from tinyvae.oracles import (
 from tinyvae.train import silent
 
 SEED = 9
-DIM, OFF, WIDER = 20, 0.2, 1.1  # q's mean is OFF stds off, its std WIDER times the posterior's
+DIM = 20
+OFF = 0.2  # how far q's mean is off, in stds of the posterior
+WIDER = 1.1  # q's std, in stds of the posterior
 NARROW = 0.5  # q's std in step 3, in stds of the posterior
-SAMPLES, EPOCHS = 5, 30  # of the training in step 6
+SAMPLES = 5  # of the training in step 6
+EPOCHS = 30  # of the same
 
 rng = np.random.default_rng(SEED)
 model = LinearGaussian(np.eye(DIM), np.zeros(DIM), 0.1)

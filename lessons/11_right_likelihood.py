@@ -30,7 +30,8 @@ from tinyvae.oracles import central_difference, complex_step, estimate, principa
 from tinyvae.train import mean_loss, silent
 
 SEED = 11
-EPOCHS, RATE = 40, 3e-3  # of each training
+EPOCHS = 40  # of each training
+RATE = 3e-3
 LEVELS = 17  # grey levels of the small digits: 0 to 16
 
 rng = np.random.default_rng(SEED)

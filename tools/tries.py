@@ -41,7 +41,7 @@ finally:
 
 def suggestions(source):
     """The suggestions of a lesson's source, as text: "NOISE_VAR = 1"."""
-    return re.findall(r"(?m)^# (?:Try it: |- `)([A-Z_]+ = [^`\n]+?)(?:`.*)?$", source)
+    return re.findall(r"(?m)^# (?:Try it: |- `)([A-Z][A-Z0-9_]* = [^`\n]+?)(?:`.*)?$", source)
 
 
 def changed(source, suggestion):

@@ -198,6 +198,8 @@ def test_every_lesson_has_mistakes_to_see():
 
 # ---- what they suggest to try -----------------------------------------------------------------
 
+SLOW_TO_TRY = {"02_intractable_integral", "03_elbo", "05_reparameterization"} | SLOW
+
 # lesson -> suggestion -> the claims that fail then, and what figures' titles or text say
 TRIED = {
     "01_generative_model": {
@@ -205,6 +207,11 @@ TRIED = {
         "STRETCH = 0.25": ("", "x = z/4 + z/|z|"),
         "NOISE_STD = 0.01": ("1.6", "The ring keeps 0%"),
         "NOISE_STD = 0.01; DISTANCES = 80; DIRECTIONS = 1000": ("", "The ring keeps 0%"),
+    },
+    "02_intractable_integral": {
+        "NOISE_VAR = 1": ("2.4", "draws from the prior"),
+        "WIDER = 0.8": ("2.8", "draws from the prior"),
+        "LATENT_DIM = 20": ("", "z from the prior explain this 3"),
     },
     "03_elbo": {
         "EPOCHS = 400": ("", "it touches log p(x) where q is the posterior"),
@@ -229,7 +236,12 @@ TRIED = {
 
 
 @pytest.mark.parametrize(
-    ("lesson", "suggestion"), [(lesson, one) for lesson, tried in TRIED.items() for one in tried]
+    ("lesson", "suggestion"),
+    [
+        pytest.param(lesson, one, marks=[pytest.mark.slow] if lesson in SLOW_TO_TRY else [])
+        for lesson, tried in TRIED.items()
+        for one in tried
+    ],
 )
 def test_what_is_suggested_runs_and_says_nothing_false(lesson, suggestion):
     fails, says = TRIED[lesson][suggestion]
