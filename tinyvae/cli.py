@@ -28,6 +28,7 @@ from tinyvae import (
     distributed,
     environment,
     evaluate,
+    fast,
     fit,
     gaussian,
     train,
@@ -356,9 +357,11 @@ def _fit(run, dataset, report, comm):
     """Train the run's model, in this process or, with ``comm``, in all its ranks."""
     options = run.options
     with ExitStack() as stack:
-        model, optimizer = run.model, run.optimizer
-        if comm is not None:
-            model, optimizer = stack.enter_context(distributed.shared_out(comm, model, optimizer))
+        if comm is None:
+            model, optimizer = run.model, fast.InBlocks(run.optimizer)
+        else:
+            shared_out = distributed.shared_out(comm, run.model, run.optimizer)
+            model, optimizer = stack.enter_context(shared_out)
         fit(
             model,
             dataset.x_train,

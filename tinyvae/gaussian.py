@@ -72,8 +72,10 @@ def kl(mean_q, cov_q, mean_p, cov_p):
     Source: Duchi, "Derivations for linear algebra and optimization", 2007.
     """
     root_q, root_p = _check_gaussians(mean_q=mean_q, cov_q=cov_q, mean_p=mean_p, cov_p=cov_p)
-    delta = _whiten(root_p, (mean_q - mean_p)[..., None])[..., 0]
-    half = _whiten(root_p, cov_q - cov_p)
+    scale = np.exp2(np.rint(np.log2(np.diagonal(root_p, axis1=-2, axis2=-1))))[..., None]  # exact
+    root_p, root_q = root_p / scale, root_q / scale
+    delta = _whiten(root_p, (mean_q - mean_p)[..., None] / scale)[..., 0]
+    half = _whiten(root_p, (cov_q - cov_p) / scale / np.swapaxes(scale, -1, -2))
     near = np.linalg.eigvalsh(_tame(_whiten(root_p, np.swapaxes(half, -1, -2))))  # v - 1
     std = np.linalg.svd(_tame(_whiten(root_p, root_q)), compute_uv=False)  # sqrt(v)
     x, log_det = (std - 1) * (std + 1), 2 * (_log_diagonal(root_q) - _log_diagonal(root_p))
@@ -183,6 +185,7 @@ def log_density(x, mean, cov):
     >>> round(float(log_density([0.0, 0.0], [0.0, 0.0], np.eye(2))), 6)  # -log 2 pi
     -1.837877
     """
+    _check_precision(x=x)
     (root,) = _check_gaussians(mean=mean, cov=cov)
     delta = _whiten(root, (x - mean)[..., None])[..., 0]
     value = -(0.5 * (delta * delta + _LOG_2PI) + _log_diagonal(root)).sum(axis=-1)
@@ -285,12 +288,18 @@ def _whiten(root, A):
 
 def _check_gaussians(**arguments):
     """The Cholesky factors of the arguments named "cov...", for which see `kl`'s ValueErrors"""
+    _check_precision(**arguments)
     for name, array in arguments.items():
-        if array.dtype.char not in "fd":
-            raise ValueError(f"{name} must be float32 or float64, not {array.dtype}")
         if not np.isfinite(array).all():
             raise ValueError(f"{name} holds NaN or infinity")
     return [_cholesky(name, cov) for name, cov in arguments.items() if name.startswith("cov")]
+
+
+def _check_precision(**arguments):
+    """Raise ValueError for what LAPACK does not take: long doubles."""
+    for name, array in arguments.items():
+        if array.dtype.char not in "fd":
+            raise ValueError(f"{name} must be float32 or float64, not {array.dtype}")
 
 
 def _cholesky(name, cov):

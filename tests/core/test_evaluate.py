@@ -188,3 +188,69 @@ def test_the_number_of_samples_must_be_one(function, samples):
     vae, x = small_vae()
     with pytest.raises(ValueError, match="samples"):
         function(vae, x, np.random.default_rng(0), samples=samples)
+
+
+@pytest.mark.parametrize("sigma", [1.0, 1e-4, 1e-13])
+def test_log_weights_of_a_narrow_q_keep_their_digits(sigma):
+    """log q(z|x) from eps, not from z - mu, of which a narrow q leaves no digit."""
+    vae, x = small_vae()
+    vae.params["mu.b"] = vae.params["mu.b"] + 3.0
+    vae.params["logvar.W"] = np.zeros_like(vae.params["logvar.W"])
+    vae.params["logvar.b"] = np.full_like(vae.params["logvar.b"], 2 * np.log(sigma))
+    eps = np.random.default_rng(2).standard_normal((50, 1, vae.latent_dim))
+    mu, logvar = vae.encode(x[:1])
+    wide = eps[:, 0].astype(np.longdouble)
+    z = mu.astype(np.longdouble) + np.exp(logvar.astype(np.longdouble) / 2) * wide
+    recon = vae.loss(np.repeat(x[:1], 50, axis=0), eps[:, 0])[0]
+    true = 0.5 * (wide**2 + logvar - z**2).sum(axis=-1) - recon
+    got = evaluate.log_weights(vae, x[0], mu, logvar, eps)
+    np.testing.assert_allclose(got, true.astype(float), rtol=1e-12)
+
+
+def test_the_effective_sample_size_is_that_of_the_definition():
+    rng = np.random.default_rng(0)
+    log_w = rng.standard_normal((4, 300)) * [[0.0], [0.5], [2.0], [9.0]]
+    w = np.exp(log_w)
+    got = evaluate.effective_sample_size(log_w)
+    np.testing.assert_allclose(got, w.sum(axis=1) ** 2 / (w**2).sum(axis=1), rtol=1e-12)
+    assert got[0] == pytest.approx(300) and got[3] < 20
+    np.testing.assert_allclose(evaluate.effective_sample_size(log_w - 1e4), got, rtol=1e-9)
+
+
+def test_the_estimate_says_when_its_weights_are_bad():
+    """A q that is far too narrow: few weights carry the sum, and k-hat says so."""
+    vae, x = small_vae()
+    good = evaluate.estimate(vae, x, np.random.default_rng(1), 2000)
+    vae.params["logvar.b"] = vae.params["logvar.b"] - 12.0
+    bad = evaluate.estimate(vae, x, np.random.default_rng(1), 2000)
+    limit = evaluate.pareto_k_limit(2000)
+    assert np.median(good.pareto_k) < limit < np.median(bad.pareto_k)
+    assert np.median(good.sample_size) > 10 * np.median(bad.sample_size)
+    assert bad.log_likelihood.mean() < good.log_likelihood.mean()
+    again = evaluate.log_likelihood(vae, x, np.random.default_rng(1), 2000)
+    assert np.array_equal(again, bad.log_likelihood)
+
+
+def test_equal_weights_have_no_tail_and_few_weights_tell_nothing():
+    vae, x = small_vae()
+    for name in "mu.W", "mu.b", "logvar.W", "logvar.b", "decoder.0.W":  # q is p, z does nothing
+        vae.params[name] = np.zeros_like(vae.params[name])
+    found = evaluate.estimate(vae, x, np.random.default_rng(0), 100)
+    np.testing.assert_allclose(found.sample_size, 100, rtol=1e-9)
+    assert (found.pareto_k < 0.5).all()
+    few = evaluate.estimate(vae, x, np.random.default_rng(0), 24)
+    assert (few.pareto_k == np.inf).all()
+
+
+def test_it_runs_where_no_thread_can_be_started(monkeypatch):
+    """As in WebAssembly."""
+    monkeypatch.setattr(evaluate, "MIN_LOGITS_FOR_THREADS", 1)
+    vae, x = small_vae()
+    with_threads = evaluate.log_likelihood(vae, x, np.random.default_rng(0), 100)
+
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    without = evaluate.log_likelihood(vae, x, np.random.default_rng(0), 100)
+    np.testing.assert_allclose(without, with_threads, rtol=1e-12)

@@ -78,6 +78,117 @@ def test_kl_keeps_its_digits_near_equality(condition, rng, k, power):
         assert relative(got, true) <= 50 * EPS * np.linalg.cond(cov_p)
 
 
+def condition_of_correlations(cov):
+    std = np.sqrt(np.diag(cov))
+    return np.linalg.cond(cov / np.outer(std, std))
+
+
+@pytest.mark.parametrize("condition_q", [1.001, 1e4, 1e8, 1e12])
+@pytest.mark.parametrize("condition_p", [1.001, 1e4, 1e8, 1e12])
+@given(rng=rngs, k=sizes)
+def test_kl_is_as_accurate_as_it_says(condition_q, condition_p, rng, k):
+    """q and p of different conditions, and on axes of any scale."""
+    scale = np.exp(rng.uniform(-20, 20, k))
+    cov_q = covariance(rng, k, condition_q) * np.outer(scale, scale)
+    cov_p = covariance(rng, k, condition_p) * np.outer(scale, scale)
+    mean_q, mean_p = rng.standard_normal((2, k)) * scale
+    worst = max(condition_of_correlations(cov_q), condition_of_correlations(cov_p))
+    with mp.workdps(150):
+        true = kl_exact(mean_q, cov_q, mean_p, cov_p)
+        got = gaussian.kl(mean_q, cov_q, mean_p, cov_p)
+        assert relative(got, true) <= 50 * EPS * worst
+
+
+def test_kl_of_two_almost_equal_coordinates():
+    c = 1 - 1e-9
+    got = gaussian.kl([0, 0], [[1, c], [c, 1]], [0, 0], np.eye(2))
+    assert got == pytest.approx(10.015059342584199, rel=50 * EPS * 2e9)
+
+
+@pytest.mark.parametrize("condition", [1.001, 1e4, 1e8, 1e12])
+@given(rng=rngs, k=sizes)
+def test_entropy_is_as_accurate_as_it_says(condition, rng, k):
+    cov = covariance(rng, k, condition)
+    with mp.workdps(50):
+        true = mp.log(mp.det(mp.matrix(cov.tolist()))) / 2 + k * (1 + mp.log(2 * mp.pi)) / 2
+    error = abs(float(mp.mpf(float(gaussian.entropy(cov))) - true))
+    assert error <= 50 * EPS * k * condition_of_correlations(cov)
+
+
+@given(rngs, sizes)
+def test_kl_is_the_textbooks_where_both_are_good(rng, k):
+    pair = gaussians(rng, k)
+    assert gaussian.kl(*pair) == pytest.approx(gaussian.kl_textbook(*pair), rel=1e-10)
+
+
+def test_the_textbooks_kl_loses_its_digits_near_equality():
+    """Of a KL of 2.5e-19 its rounding errors leave nothing, not even the sign."""
+    mean, cov = np.zeros(2), np.array([[1.0, 0.6], [0.6, 1.0]])
+    near = cov * (1 + 5e-10)
+    true = kl_exact(mean, near, mean, cov)
+    assert relative(gaussian.kl(mean, near, mean, cov), true) < 1e-6
+    assert relative(gaussian.kl_textbook(mean, near, mean, cov), true) > 0.5
+
+
+def test_the_textbooks_kl_broadcasts_and_refuses_as_the_other():
+    rng = np.random.default_rng(0)
+    mean_q, cov_q = rng.standard_normal((3, 1, 2)), np.stack([covariance(rng, 2)] * 4)
+    mean_p, cov_p = rng.standard_normal(2), covariance(rng, 2)
+    np.testing.assert_allclose(
+        gaussian.kl_textbook(mean_q, cov_q, mean_p, cov_p),
+        gaussian.kl(mean_q, cov_q, mean_p, cov_p),
+        rtol=1e-10,
+    )
+    with pytest.raises(ValueError, match="cov_p is not positive definite"):
+        gaussian.kl_textbook(mean_p, cov_p, mean_p, -cov_p)
+
+
+@pytest.mark.parametrize("large", [1.0, 1e12, 1e-12])
+def test_asymmetry_is_seen_beside_any_variance(large):
+    """cov_ij and cov_ji are compared on the scale of their own axes."""
+    cov = np.diag([large, 1.0, 1.0])
+    cov[1, 2], cov[2, 1] = 0.9, 0.1
+    for call in (
+        lambda: gaussian.kl(np.zeros(3), cov, np.zeros(3), np.eye(3)),
+        lambda: gaussian.entropy(cov),
+        lambda: gaussian.log_density(np.zeros(3), np.zeros(3), cov),
+        lambda: gaussian.sample(np.zeros(3), cov, 1, np.random.default_rng(0)),
+    ):
+        with pytest.raises(ValueError, match="not symmetric"):
+            call()
+
+
+@given(rngs, st.integers(2, 6))
+def test_a_singular_covariance_is_refused(rng, k):
+    half = rng.standard_normal((k, k - 1)) * np.exp(rng.uniform(-9, 9, (k, 1)))
+    with pytest.raises(ValueError, match="cov is not positive definite"):
+        gaussian.entropy(half @ half.T)
+
+
+def test_a_matrix_with_a_negative_determinant_is_refused():
+    """Its determinant is -5.1e-18, exactly; a Cholesky factorisation succeeds by rounding."""
+    cov = [[1.786106414881354, 0.5503783629581965], [0.5503783629581965, 0.16959590978943223]]
+    with pytest.raises(ValueError, match="cov_q is not positive definite"):
+        gaussian.kl([0, 0], cov, [0, 0], np.eye(2))
+
+
+@pytest.mark.parametrize("call", [
+    lambda a: gaussian.kl(a[0], a, a[0], a), lambda a: gaussian.entropy(a),
+    lambda a: gaussian.kl_textbook(a[0], a, a[0], a),
+    lambda a: gaussian.log_density(np.ones(1), np.ones(1), a),
+    lambda a: gaussian.log_density(a[0], np.ones(1), np.eye(1)),
+])  # fmt: skip
+def test_what_lapack_does_not_take_is_a_value_error(call):
+    with pytest.raises(ValueError, match=r"(mean_q|cov|x) must be float32 or float64, not \w+128"):
+        call(np.ones((1, 1), np.longdouble))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_samples_have_the_precision_of_the_arguments(dtype):
+    drawn = gaussian.sample(np.zeros(2, dtype), np.eye(2, dtype=dtype), 5, np.random.default_rng(0))
+    assert drawn.dtype == dtype
+
+
 @given(rngs, sizes, st.floats(0, 8))
 def test_kl_is_exactly_zero_at_equality(rng, k, power):
     mean, cov = rng.standard_normal(k), covariance(rng, k, 10**power)

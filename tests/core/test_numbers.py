@@ -5,6 +5,7 @@ A warning is an error in these tests, so none escapes either.
 
 import math
 
+import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -122,6 +123,37 @@ def test_kl_of_full_covariances_overflows_to_infinity(dtype, k):
     assert gaussian.kl(zero + dtype(far), one, zero, one / dtype(far)) == INF
     true = 0.5 * k * (1 / far - 1 + math.log(far))
     same(gaussian.kl(zero, one, zero, one * dtype(far)), true, dtype)
+
+
+OVER_AND_UNDERFLOWS = [  # mu_q or x, logvar, dtype: 1 / sigma does not fit its type, delta does
+    (1e-308, -1420.0, np.float64), (1e300, 1500.0, np.float64), (1e160, 1440.0, np.float64),
+    (1e-38, -178.0, np.float32), (1e38, 200.0, np.float32), (-3e-40, -180.0, np.float32),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mu, logvar, dtype", OVER_AND_UNDERFLOWS)
+def test_a_standardised_difference_is_right_where_sigma_is_out_of_range(mu, logvar, dtype):
+    mu, logvar, zero = np.array([[mu], [logvar], [0]], dtype)
+    with mp.workdps(50):
+        delta2 = mp.mpf(float(mu[0])) ** 2 * mp.exp(-mp.mpf(float(logvar[0])))
+        density = -(delta2 + mp.mpf(float(logvar[0])) + mp.log(2 * mp.pi)) / 2
+    rounding = 1e-14 if dtype == np.float64 else 1e-6
+    got = gaussian.kl_diagonal(mu, logvar, zero, logvar)
+    np.testing.assert_allclose(float(got), float(delta2 / 2), rtol=rounding * 20)
+    got = gaussian.log_density_diagonal(mu, zero, logvar)
+    np.testing.assert_allclose(float(got), float(density), rtol=rounding)
+
+
+def test_what_the_review_found_of_them():
+    def kl(mu, logvar, dtype=np.float64):
+        return float(gaussian.kl_diagonal(*np.array([[mu], [logvar], [0], [logvar]], dtype)))
+
+    assert kl(1e-308, -1420) == pytest.approx(2.4953663, rel=1e-7)
+    assert kl(1e300, 1500) == pytest.approx(1.808e-52, rel=1e-3)
+    assert kl(1e-38, -178, np.float32) == pytest.approx(10.07831, rel=1e-6)
+    assert kl(1e38, 200, np.float32) == pytest.approx(6.919e-12, rel=1e-3)
+    x, zero, logvar = np.array([[1e-308], [0], [-1420.0]])
+    assert gaussian.log_density_diagonal(x, zero, logvar) == pytest.approx(706.5857, rel=1e-7)
 
 
 # logits

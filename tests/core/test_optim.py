@@ -49,3 +49,22 @@ def test_steps_are_in_place_and_keep_the_dtype(optimizer):
     optimizer({"p": p}, 0.1).step({"p": np.ones(3, np.float32)})
     assert p.dtype == np.float32
     assert np.all(p < 1)
+
+
+@pytest.mark.parametrize("dtype, least", [(np.float32, 1.1e-19), (np.float64, 1e-30)])
+@pytest.mark.parametrize("g", [1e-35, 1e-23, 1e-19, 1e-12, 1.0])
+def test_adams_first_step_is_right_with_the_smallest_tiny_that_is_taken(dtype, least, g):
+    """g / (|g| + tiny): where the square of g underflows, tiny must carry the quotient alone."""
+    g = float(dtype(g))
+    params = {"p": np.zeros(1, dtype)}
+    Adam(params, 1e-3, tiny=least).step({"p": np.array([g], dtype)})
+    assert params["p"][0] == pytest.approx(-1e-3 * g / (g + least), rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    "dtype, tiny", [(np.float32, 1e-30), (np.float32, 1e-19), (np.float64, 9e-31)]
+)
+def test_a_tiny_that_the_precision_does_not_hold_is_refused(dtype, tiny):
+    """In float32 it would have made a step of -10000 of a gradient of 1e-23."""
+    with pytest.raises(ValueError, match="tiny must be a number"):
+        Adam({"p": np.zeros(1, dtype)}, tiny=tiny)

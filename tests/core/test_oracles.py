@@ -165,6 +165,15 @@ def test_gaussian_kl_is_as_accurate_as_it_says(condition, distance):
         assert error <= 2 * EPS * condition * float(exact) + 1e-14
 
 
+@pytest.mark.parametrize("far", [1e3, 1e6, 1e9])
+def test_gaussian_kl_does_not_mind_where_the_means_are(far):
+    cov_q, cov_p = np.array([[2.0, 0.3], [0.3, 1.0]]), np.eye(2)
+    mean_q, mean_p = np.array([far + 1, far]), np.array([far, far])
+    exact = kl_in_60_digits(mean_q, cov_q, mean_p, cov_p)
+    error = float(abs(mpmath.mpf(float(gaussian_kl(mean_q, cov_q, mean_p, cov_p))) - exact))
+    assert error <= 1e-14
+
+
 # The linear-Gaussian model.
 
 
