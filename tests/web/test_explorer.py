@@ -144,6 +144,7 @@ def figures(page):
         name: page.locator(f"#says-{name}").inner_text().replace("\N{MINUS SIGN}", "-")
         for name in ("recon", "kl", "elbo", "gap", "log-px", "recon-z")
     }
+    assert all(re.fullmatch(r"-?\d+\.\d\d", text) for text in said.values()), said
     return {name: float(text) for name, text in said.items()}
 
 
@@ -229,9 +230,9 @@ def test_choosing_and_drawing_change_x_and_every_figure(opens, page_8x8):
     "right, wrong",
     [
         ("const elbo = -(recon + klQ);", "const elbo = -(recon - klQ);"),
-        ("round(state.true.log_px - elbo)", "round(state.true.log_px - elbo) + 1"),
-        ("state.true = grid.ready ? posterior(MODEL, grid, state.x)",
-         "state.true ||= grid.ready ? posterior(MODEL, grid, state.x)"),
+        ("round(state.posterior.log_px - elbo)", "round(state.posterior.log_px - elbo) + 1"),
+        ("state.posterior = grid.ready ? posterior(MODEL, grid, state.x)",
+         "state.posterior ||= grid.ready ? posterior(MODEL, grid, state.x)"),
         ("[recon - start, ", "[recon, "),
         ("const turnPixel = () => {", "const turnPixel = () => { return;"),
         ("if (first) pen = 1 - state.x[pixel];", "pen = 1 - state.x[pixel];"),
@@ -240,6 +241,14 @@ def test_choosing_and_drawing_change_x_and_every_figure(opens, page_8x8):
 def test_wrong_figure_is_seen(opens, page_8x8, right, wrong):
     with opens(planted(page_8x8, right, wrong)) as page, pytest.raises(AssertionError):
         draws(page, vae_of(packed_of(page_8x8)))
+
+
+def test_grid_that_is_too_coarse_says_so(opens, page_8x8):
+    """A bound above log p(x) would be an error of the grid, and is not shown as a gap of 0."""
+    coarse = planted(page_8x8, "Math.max(0.1, GRID_HALF / 80)", "1.5")
+    with opens(coarse, address="#x=12") as page:
+        assert page.locator("#says-gap").inner_text() == "the grid is too coarse"
+        assert page.locator("#says-log-px").inner_text() == "the grid is too coarse"
 
 
 # --- what the plane shows ------------------------------------------------------------------------
@@ -267,7 +276,7 @@ def plane_is_to_scale(page):
                 cloud[1] += weight * HALF * ((2 * j + 1) / 300 - 1);
                 cloud[2] += weight * HALF * (1 - (2 * i + 1) / 300);
             }
-            state.true.p.forEach((v, g) => {
+            state.posterior.p.forEach((v, g) => {
                 const z = gridPoint(grid, g);
                 if (Math.max(...z.map(Math.abs)) > HALF) return;
                 p[0] += v; p[1] += v * z[0]; p[2] += v * z[1];

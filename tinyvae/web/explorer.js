@@ -11,16 +11,17 @@ const code = (n) => [CODES[2 * n], CODES[2 * n + 1]];
 const HALF = clip(
   Math.ceil(2 * (0.25 + CODES.reduce((m, v) => Math.max(m, Math.abs(v)), 0))) / 2,
   3,
-  6,
+  12,
 );
-const grid = createGrid(Math.max(HALF, Math.min(HALF + 1.5, 5)), 0.1); // beyond what is shown
+const GRID_HALF = Math.max(HALF, Math.min(HALF + 1.5, 5)); // beyond what is shown
+const grid = createGrid(GRID_HALF, Math.max(0.1, GRID_HALF / 80));
 const random = createRandom(1);
 const state = {
   x: digit(0),
   number: 0,
   z: [0, 0],
   q: null,
-  true: null,
+  posterior: null,
   drawn: [],
   pixel: -1,
   cursor: -1,
@@ -145,7 +146,7 @@ const ground = { canvas: document.createElement("canvas"), key: "" };
 
 function drawGround(size, ratio) {
   const decoded = $("show-decoded").checked,
-    cloud = $("show-posterior").checked && state.true;
+    cloud = $("show-posterior").checked && state.posterior;
   const key = [size, ratio, decoded, cloud && state.version, THEME.paper].join();
   if (ground.key === key) return;
   ground.key = key;
@@ -183,7 +184,7 @@ function drawGround(size, ratio) {
 
 function drawCloud(context, size) {
   // the cells of p(z|x), as dense as they are probable
-  const { p } = state.true,
+  const { p } = state.posterior,
     { side } = grid,
     top = p.reduce((a, b) => Math.max(a, b), 0);
   const cells = document.createElement("canvas"),
@@ -240,12 +241,12 @@ const plane = createSurface($("plane"), 1, (context, size) => {
 });
 movesZ($("plane"), () => HALF);
 
-const paper = createSurface($("x"), ROWS / COLUMNS, (context, width, height) => {
+const xSurface = createSurface($("x"), ROWS / COLUMNS, (context, width, height) => {
   drawPicture(context, state.x, 0, 0, width, height);
   drawPixelFrame(context, state.cursor >= 0 ? state.cursor : state.pixel, width, height);
 });
 
-const screen_ = createSurface($("y"), ROWS / COLUMNS, (context, width, height) => {
+const ySurface = createSurface($("y"), ROWS / COLUMNS, (context, width, height) => {
   drawPicture(context, state.p, 0, 0, width, height);
   if ($("show-numbers").checked) drawNumbers(context, width, height);
   drawPixelFrame(context, state.pixel, width, height);
@@ -284,7 +285,7 @@ function showZ() {
   const logits = decode(MODEL, Float64Array.from(state.z));
   state.p = logits.map(sigmoid);
   plane.draw();
-  screen_.draw();
+  ySurface.draw();
   for (const i of [0, 1]) {
     $(`z${i + 1}`).value = state.z[i];
     $(`z${i + 1}-says`).textContent = fixed(state.z[i]);
@@ -294,11 +295,10 @@ function showZ() {
   nets.forEach((net) => net.showZ());
   later("hash", 200, writeHash);
   later("ink", 200, () => drawInk(true));
-  later("live", 600, () => {
-    $("live").textContent =
-      `z is ${pair(state.z, 1)}; recon ${$("says-recon-z").textContent}, ` +
-      `ELBO ${$("says-elbo").textContent}, log p(x) ${$("says-log-px").textContent} nats`;
-  });
+  say(
+    `z is ${pair(state.z, 1)}; recon ${$("says-recon-z").textContent}, ` +
+      `ELBO ${$("says-elbo").textContent}, log p(x) ${$("says-log-px").textContent} nats`,
+  );
 }
 
 function sayPixel() {
@@ -332,7 +332,7 @@ $("draw-eps").onclick = () => {
   setZ(z);
 };
 for (const id of ["show-digits", "show-decoded", "show-posterior"]) $(id).onchange = plane.soon;
-$("show-numbers").onchange = screen_.soon;
+$("show-numbers").onchange = ySurface.soon;
 
 const sigmas = () => [...state.q.logvar].map((logvar) => Math.exp(logvar / 2));
 
@@ -344,13 +344,11 @@ const withArticle = (label) => `${[8, 11, 18].includes(label) ? "an" : "a"} ${la
 function setX(x, number = null, z = null) {
   Object.assign(state, { x, number, drawn: [], q: encode(MODEL, x) });
   state.z = z || [...state.q.mu].map((v) => clip(v, -HALF, HALF));
-  paper.draw();
+  xSurface.draw();
   showBound();
   $("plane-says").textContent = `q(z|x): \u03bc = ${pair(state.q.mu)}, \u03c3 = ${pair(sigmas())}`;
   $("x-says").textContent =
-    number === null
-      ? "Drawn by you."
-      : `Test digit ${number}${labelled(number)}. Draw on it.`;
+    number === null ? "Drawn by you." : `Test digit ${number}${labelled(number)}. Draw on it.`;
   if (number !== null) $("number").value = number;
   for (const button of $("labels").children) {
     button.setAttribute(
@@ -371,11 +369,15 @@ function showBound() {
   $("says-recon").textContent = fixed(recon);
   $("says-kl").textContent = fixed(klQ);
   $("says-elbo").textContent = fixed(elbo);
-  state.true = grid.ready ? posterior(MODEL, grid, state.x) : null;
+  state.posterior = grid.ready ? posterior(MODEL, grid, state.x) : null;
   state.version = (state.version || 0) + 1;
-  if (!state.true) return;
-  const gap = Math.max(0, round(state.true.log_px - elbo)),
+  if (!state.posterior) return;
+  const gap = Math.max(0, round(state.posterior.log_px - elbo)),
     log_px = elbo + gap;
+  if (state.posterior.log_px - elbo < -0.02) {
+    for (const id of ["says-gap", "says-log-px"]) $(id).textContent = "the grid is too coarse";
+    return;
+  }
   $("says-gap").textContent = fixed(gap);
   $("says-log-px").textContent = fixed(log_px);
   // Two bars of one length, cut on the left, so that a gap of one nat can be seen beside 170.
@@ -432,12 +434,9 @@ function moveCursor(right, up) {
     state.cursor < 0 ? Math.floor(ROWS / 2) * COLUMNS + Math.floor(COLUMNS / 2) : state.cursor;
   const row = clip(Math.floor(at / COLUMNS) - up, 0, ROWS - 1);
   state.cursor = row * COLUMNS + clip((at % COLUMNS) + right, 0, COLUMNS - 1);
-  paper.draw();
-  later("live", 300, () => {
-    $("live").textContent =
-      `row ${row + 1}, column ${(state.cursor % COLUMNS) + 1}, ` +
-      (state.x[state.cursor] ? "ink" : "no ink");
-  });
+  xSurface.draw();
+  const column = (state.cursor % COLUMNS) + 1;
+  say(`row ${row + 1}, column ${column}, ${state.x[state.cursor] ? "ink" : "no ink"}`, 300);
 }
 const turnPixel = () => {
   if (state.cursor < 0) moveCursor(0, 0);
@@ -446,20 +445,21 @@ const turnPixel = () => {
 onArrows($("x"), moveCursor, { " ": turnPixel, Enter: turnPixel });
 $("x").addEventListener("blur", () => {
   state.cursor = -1;
-  paper.draw();
+  xSurface.draw();
 });
 
 function setPixel(pixel) {
   state.pixel = pixel;
   sayPixel();
-  paper.soon();
-  screen_.soon();
+  xSurface.soon();
+  ySurface.soon();
 }
 onArrows($("y"), (right, up) => {
   const at =
     state.pixel < 0 ? Math.floor(ROWS / 2) * COLUMNS + Math.floor(COLUMNS / 2) : state.pixel;
   const row = clip(Math.floor(at / COLUMNS) - up, 0, ROWS - 1);
   setPixel(row * COLUMNS + clip((at % COLUMNS) + right, 0, COLUMNS - 1));
+  say($("y-says").textContent, 300);
 });
 for (const kind of ["pointermove", "pointerdown"]) {
   $("y").addEventListener(kind, (event) => {
@@ -625,7 +625,10 @@ function drawInk(afresh) {
     `${fixed(off, 3)} a pixel from the mean.`;
   inkStrip.soon();
 }
-$("ink-again").onclick = () => drawInk(false);
+$("ink-again").onclick = () => {
+  drawInk(false);
+  say($("ink-says").textContent, 300);
+};
 
 // --- four networks, trained here -----------------------------------------------------------------
 
@@ -773,7 +776,10 @@ function trainSlice() {
   let changed = false;
   for (const start = performance.now(); performance.now() - start < 25 && training.on;) {
     if (trainBatch()) changed = true;
-    if (training.epoch >= EPOCHS) training.on = false;
+    if (training.epoch >= EPOCHS) {
+      training.on = false;
+      say("trained");
+    }
   }
   if (changed) showTraining();
   if (training.on) requestAnimationFrame(trainSlice);

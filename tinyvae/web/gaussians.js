@@ -102,11 +102,6 @@ function klRows(q, p) {
   ];
 }
 
-const say = (text) =>
-  later("live", 600, () => {
-    $("live").textContent = text;
-  });
-
 // --- on a line -----------------------------------------------------------------------------------
 
 const line = { q: { m1: -0.8, s1: 0.6 }, p: { m1: 0.6, s1: 1.3 } },

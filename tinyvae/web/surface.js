@@ -140,6 +140,12 @@ function later(name, wait, act) {
   timers[name] = setTimeout(act, wait);
 }
 
+const say = (text, wait = 600) =>
+  // to who listens to the page, when things stand still
+  later("live", wait, () => {
+    $("live").textContent = text;
+  });
+
 function setBar(id, parts) {
   // parts: [length, text] each; the text stands where it fits
   const bar = $(id),
