@@ -69,12 +69,12 @@ def load_run(run_folder):
     if not isinstance(run_folder, str | os.PathLike):
         raise CheckpointError(f"a run is a folder's path, not {type(run_folder).__name__}")
     folder = Path(run_folder)
-    content = _content(folder / "checkpoint.npz")
-    with _naming(folder / "checkpoint.npz", "a checkpoint"):
+    content = _read_bytes(folder / "checkpoint.npz")
+    with _naming_file(folder / "checkpoint.npz", "a checkpoint"):
         state, run = _unpack(content)
     config = folder / "config.json"
     if os.path.lexists(config) and not config.is_symlink():
-        with _naming(config, "a configuration"):
+        with _naming_file(config, "a configuration"):
             if _json(read_regular(config, MOST_TEXT, follow=False)) != _config(state):
                 raise CheckpointError(
                     "is not the configuration of the checkpoint.npz beside it; put the right one "
@@ -247,7 +247,7 @@ def _table(history):
 # --- reading ------------------------------------------------------------------------------------
 
 
-def _content(path):
+def _read_bytes(path):
     """The bytes of the checkpoint in a folder"""
     folder = path.parent
     if not folder.is_dir():
@@ -262,12 +262,12 @@ def _content(path):
             else f"{folder}: holds no checkpoint.npz, so it is not a run, or one that was stopped "
             "before its first save; train it with `tinyvae train`"
         )
-    with _naming(path, "a checkpoint"):
+    with _naming_file(path, "a checkpoint"):
         return read_regular(path, MOST_BYTES)
 
 
 @contextmanager
-def _naming(path, kind):
+def _naming_file(path, kind):
     """Whatever goes wrong with a file becomes a CheckpointError that names it."""
     try:
         yield
@@ -312,7 +312,7 @@ def _unpack(content):
     model = empty_model(state["model"], most_layers=len(arrays))
     _check(arrays, state, model)
     arrays = {name: array.copy() for name, array in arrays.items()}  # writable, and on their own
-    model.params.update(_named(arrays, "params"))
+    model.params.update(_arrays_of_kind(arrays, "params"))
     optimizer = state["optimizer"] and optimizer_of(state["optimizer"], model.params, arrays)
     rng = state["rng"] and _rng(state["rng"])
     environments = _environments(state.get("environments", []))
@@ -391,7 +391,7 @@ def _environments(states):
     return list(states)
 
 
-def _named(arrays, kind):
+def _arrays_of_kind(arrays, kind):
     """The arrays "kind.name", as a dict by name"""
     start = f"{kind}."
     return {k.removeprefix(start): array for k, array in arrays.items() if k.startswith(start)}
@@ -400,7 +400,7 @@ def _named(arrays, kind):
 def optimizer_of(state, params, arrays):
     numbers = {name: value for name, value in state.items() if name not in ("class", "t")}
     optimizer = OPTIMIZERS[state["class"]](params, **numbers)
-    optimizer.moments = {moment: _named(arrays, moment) for moment in optimizer.moments}
+    optimizer.moments = {moment: _arrays_of_kind(arrays, moment) for moment in optimizer.moments}
     optimizer.t = state["t"]
     if type(optimizer.t) is not int or not 0 <= optimizer.t < 2**63:
         raise CheckpointError(f"has an optimizer after {str(optimizer.t)[:40]} steps")

@@ -1,4 +1,4 @@
-"""The program `tinyvae`: train a model, say how good it is, draw it, and go to class.
+"""The program `tinyvae`: train a model, evaluate it, draw it, and run the classroom.
 
 Results go to stdout; progress bars and errors, one sentence each, to stderr.  Exit status:
 0 done, 1 not right (a check that fails, a training that diverges), 2 cannot be done as asked,
@@ -67,7 +67,7 @@ MOST_PARAMETERS = 100_000_000  # while they train and are saved, 13 floats each:
 
 
 class Refused(Exception):
-    """What was asked for cannot be done: one sentence on what, and what to do."""
+    """A request that cannot be met: one sentence on what is wrong and what to do."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -140,14 +140,14 @@ COMMANDS = {
 def program():
     """`main` as a process  ->  exit status
 
-    Ctrl-C when all is said has nothing left to stop: Python would end in a traceback.
+    After the last line is printed Ctrl-C has nothing to stop; Python would print a traceback.
     """
     rank = distributed.rank_among_several()
     if rank:  # what the first rank says is enough
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
         status = main()
-    except KeyboardInterrupt:  # in its last word
+    except KeyboardInterrupt:  # after the last line
         status = 128 + signal.SIGINT
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -204,25 +204,41 @@ def _open_streams():
             stream.reconfigure(errors="backslashreplace")
 
 
-# --- train --------------------------------------------------------------------------------------
+# --- train ----------------------------------------------------------------------------------------
 
 
 def train_arguments(parser):
     """Declare what `tinyvae train` takes.  An option that is not given is not in the result."""
     add = _adder(parser)
     add("dataset", nargs="?", help="digits, mnist5k, mnist, fashion-mnist, an .npz or a folder")
-    add("--latent-dim", type=_whole(1, 100_000), metavar="N", help="dimensions of z")
-    add("--hidden", type=_whole(1, 100_000), nargs="+", metavar="N", help="widths of the encoder")
+    add("--latent-dim", type=_integer_type(1, 100_000), metavar="N", help="dimensions of z")
+    add(
+        "--hidden",
+        type=_integer_type(1, 100_000),
+        nargs="+",
+        metavar="N",
+        help="widths of the encoder",
+    )
     add("--activation", choices=ACTIVATIONS, help="of the hidden layers")
     add("--autoencoder", action="store_true", help="no noise, no KL: a plain autoencoder")
-    add("--epochs", type=_whole(1, 1_000_000), metavar="N", help="passes over the training images")
-    add("--batch-size", type=_whole(1, 1_000_000), metavar="N", help="images in a step")
-    add("--learning-rate", type=_number(0, 1e6), metavar="X", help="Adam's step size")
-    add("--beta", type=_number(0, 1e6, lowest_too=True), metavar="X", help="weight of the KL")
+    add(
+        "--epochs",
+        type=_integer_type(1, 1_000_000),
+        metavar="N",
+        help="passes over the training images",
+    )
+    add("--batch-size", type=_integer_type(1, 1_000_000), metavar="N", help="images in a step")
+    add("--learning-rate", type=_float_type(0, 1e6), metavar="X", help="Adam's step size")
+    add("--beta", type=_float_type(0, 1e6, lowest_too=True), metavar="X", help="weight of the KL")
     add("--no-binarize", dest="binarize", action="store_false",
         help="grey pixels go in as they are: the loss is then not -log p(x)")  # fmt: skip
-    add("--seed", type=_whole(0, 2**63 - 1), metavar="N", help="of all random numbers")
-    add("--save-every", type=_whole(1, 1_000_000), metavar="N", help="epochs from save to save")
+    add("--seed", type=_integer_type(0, 2**63 - 1), metavar="N", help="of all random numbers")
+    add(
+        "--save-every",
+        type=_integer_type(1, 1_000_000),
+        metavar="N",
+        help="epochs from save to save",
+    )
     add("--out", metavar="DIR", help="the run's folder (runs/<dataset>-<latent dim>d)")
     add("--resume", action="store_true", help="go on with the run in that folder")
     add("--data", metavar="PATH", help="with --resume: where the run's data are now, if they moved")
@@ -296,8 +312,9 @@ def _resumed(out, given):
     for name, value in given.items():
         if name not in MAY_CHANGE and value != saved[name]:
             raise Refused(
-                f"{out} was trained with {name.replace('_', '-')} {_said(saved[name])}, not "
-                f"{_said(value)}, and --resume keeps that; leave it out, or start another run"
+                f"{out} was trained with {name.replace('_', '-')} {_option_text(saved[name])}, not "
+                f"{_option_text(value)}, and --resume keeps that; leave it out, or start another "
+                "run"
             )
     if run.optimizer is None or run.rng is None:
         raise Refused(f"{out} holds a model without the state of its training; start another run")
@@ -314,7 +331,7 @@ def _train(out, folder, run, dataset, comm=None):
     """Train up to the last epoch, saving on the way, whatever comes.    ->  exit status"""
     options = run.options
     if len(run.history) < options["epochs"]:
-        _record_environment(out, run)
+        _record_environment(out, run, 1 if comm is None else comm.size)
     saver = _Saver(folder, run)
     again = f"tinyvae train --out {_shell_word(out)} --resume"
     if comm is not None:
@@ -392,8 +409,9 @@ def _train_in_silence(comm, out, moved_to):
 
     Signals are for the first rank.  A failure that it does not have is told from here.
     """
-    for signum in signal.SIGINT, signal.SIGTERM:
-        signal.signal(signum, signal.SIG_IGN)
+    for name in ENDINGS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     try:
         run = checkpoint.unpack(distributed.broadcast(comm))
         _fit(run, _dataset(run, out, moved_to), train.silent, comm)
@@ -406,9 +424,9 @@ def _train_in_silence(comm, out, moved_to):
     return 0
 
 
-def _record_environment(out, run):
+def _record_environment(out, run, ranks):
     """Add what this process runs on, if it is another than before; say so if the run goes on."""
-    now, before = environment.describe(), run.environments[-1] if run.environments else {}
+    now, before = environment.describe(ranks), run.environments[-1] if run.environments else {}
     changed = environment.differences(before, now)
     if not changed:
         return
@@ -498,16 +516,16 @@ def _signals_to(handler):
             signal.signal(signum, old)
 
 
-# --- evaluate and plot --------------------------------------------------------------------------
+# --- evaluate and plot ----------------------------------------------------------------------------
 
 
 def evaluate_arguments(parser):
     """Declare what `tinyvae evaluate` takes."""
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
     _add_data(parser)
-    parser.add_argument("--samples", type=_whole(1, 1_000_000), default=5000, metavar="N",
+    parser.add_argument("--samples", type=_integer_type(1, 1_000_000), default=5000, metavar="N",
                         help="draws of z for each log p(x) (%(default)s)")  # fmt: skip
-    parser.add_argument("--seed", type=_whole(0, 2**63 - 1), default=0, metavar="N",
+    parser.add_argument("--seed", type=_integer_type(0, 2**63 - 1), default=0, metavar="N",
                         help="of pixels and draws (%(default)s)")  # fmt: skip
 
 
@@ -527,7 +545,7 @@ def evaluate_run(args):
             f"with: tinyvae plot {_shell_word(args.run)}"
         )
     x, rng = _dataset(run, args.run, args.data).x_test, np.random.default_rng(args.seed)
-    epochs, images = _counted(len(run.history), "epoch"), _counted(len(x), "test image")
+    epochs, images = _count_text(len(run.history), "epoch"), _count_text(len(x), "test image")
     print(_printable(f"{args.run}: {epochs} of {settings['dataset']}, {images}"))
     if not settings["binarize"]:
         recon, kl = train.mean_loss(run.model, x, rng, binarize=False)
@@ -561,7 +579,9 @@ def _print_weights(sizes, k_hats, samples):
     print(f"{'k-hat':10s}{np.median(k_hats):10.2f}             Pareto shape;"
           f" worst {k_hats.max():.2f}, good up to {limit:.2f}")  # fmt: skip
     if bad:
-        print(f"warning: in {bad} of {_counted(len(k_hats), 'image')} a few weights carry the sum:")
+        print(
+            f"warning: in {bad} of {_count_text(len(k_hats), 'image')} a few weights carry the sum:"
+        )
         print("log p(x) is higher than it says, by more than the +-; take more --samples")
 
 
@@ -572,7 +592,7 @@ def _print_mean(name, values, said):
     print(f"{name:10s}{values.mean():10.3f} {error} nats  {said}")
 
 
-def _counted(number, thing):
+def _count_text(number, thing):
     return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
@@ -581,7 +601,7 @@ def plot_arguments(parser):
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
     _add_data(parser)
     parser.add_argument("--out", metavar="DIR", help="where the PNGs go (the run's folder)")
-    parser.add_argument("--seed", type=_whole(0, 2**63 - 1), default=0, metavar="N",
+    parser.add_argument("--seed", type=_integer_type(0, 2**63 - 1), default=0, metavar="N",
                         help="of the samples (%(default)s)")  # fmt: skip
 
 
@@ -661,7 +681,7 @@ def _page(folder, export, moved_to=None):
         raise Refused(f"{folder} {error}") from None
 
 
-# --- what runs know -----------------------------------------------------------------------------
+# --- the settings and data of a run ---------------------------------------------------------------
 
 
 def _settings(run, folder):
@@ -760,7 +780,7 @@ def _check_size(settings, dataset):
         )
 
 
-# --- words in and out ---------------------------------------------------------------------------
+# --- arguments, messages, names -------------------------------------------------------------------
 
 
 class _Parser(argparse.ArgumentParser):
@@ -812,14 +832,14 @@ def _adder(parser):
     def add(name, **options):
         default = DEFAULTS.get(options.get("dest", name.lstrip("-").replace("-", "_")))
         if not isinstance(default, bool | None):
-            options["help"] += f" ({_said(default)})"
+            options["help"] += f" ({_option_text(default)})"
         parser.add_argument(name, default=argparse.SUPPRESS, **options)
 
     return add
 
 
-def _whole(low, high):
-    def whole(text):
+def _integer_type(low, high):
+    def integer(text):
         try:
             value = int(text)
         except ValueError:
@@ -830,11 +850,11 @@ def _whole(low, high):
             )
         return value
 
-    return whole
+    return integer
 
 
-def _number(low, high, lowest_too=False):
-    def number(text):
+def _float_type(low, high, lowest_too=False):
+    def real(text):
         try:
             value = float(text)
         except ValueError:
@@ -846,10 +866,10 @@ def _number(low, high, lowest_too=False):
             )
         return value
 
-    return number
+    return real
 
 
-def _said(value):
+def _option_text(value):
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

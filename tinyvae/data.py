@@ -8,7 +8,7 @@
     load("photos/")             PNG, JPEG ... files: `pictures` says how they are read
     load("file.npz")            arrays x_train, x_test, and y_train, y_test if there are labels
 
-No byte of a file is trusted: what is not data raises a `DataError`, whatever else it may be.
+Files are not trusted: anything that is not such data raises a `DataError`.
 """
 
 import math

@@ -12,11 +12,12 @@ NAMES = {
     "numpy": "NumPy",
     "blas": "BLAS",
     "threads": "BLAS threads",
+    "ranks": "MPI ranks",
     "machine": "machine",
 }
 
 
-def describe():
+def describe(ranks=1):
     """The environment of this process  ->  dict of texts and integers by the keys of NAMES"""
     blas = libraries()
     found = [library.info() for library in blas.lib_controllers] if blas else []
@@ -29,6 +30,7 @@ def describe():
         "numpy": np.__version__,
         "blas": ", ".join(sorted(names)) or "unknown",
         "threads": max((f["num_threads"] for f in found), default=1),
+        "ranks": ranks,
         "machine": " ".join([platform.system(), platform.machine(), *_vector_units()]),
     }
 

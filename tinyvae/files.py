@@ -3,9 +3,8 @@
 IDX is the format of MNIST: two zero bytes, the type of the elements, the number of dimensions,
 their sizes (four bytes each, big-endian), then the elements.  An .npz is a zip of .npy files.
 
-A header is never believed before the file itself: memory stays within ten times the file's size
-and 100 MB, and all that is not data raises a DataError.  Nothing is unpickled, nothing unpacked
-to disk.
+Memory stays within ten times the file's size and 100 MB, whatever a header promises.  Anything
+that is not data raises a DataError.  Nothing is unpickled, nothing unpacked to disk.
 """
 
 import errno
@@ -27,7 +26,7 @@ UBYTE = 8  # the code of unsigned bytes in an IDX header
 
 
 class DataError(ValueError):
-    """A name or a file that is not data: one sentence on what is wrong, where, and what to do."""
+    """A name or a file that holds no data: one sentence on what is wrong, where, what to do."""
 
 
 def read_idx(path, name):
@@ -50,7 +49,7 @@ def read_idx(path, name):
         promised = len(header) + math.prod(shape)
         if not packed and promised != size:
             raise DataError(f"promises {promised} bytes and has {size}; get it again")
-        return _read_array(stream, shape, np.dtype(np.uint8), np.dtype(kept), _room(size))
+        return _read_array(stream, shape, np.dtype(np.uint8), np.dtype(kept), _allowed_bytes(size))
 
 
 def read_npz(path):
@@ -60,7 +59,7 @@ def read_npz(path):
     """
     with _opened(path, "an .npz file") as (file, size):
         try:
-            archive, arrays, room = Archive(file, size, compressed=True), {}, _room(size)
+            archive, arrays, room = Archive(file, size, compressed=True), {}, _allowed_bytes(size)
             for name in ARRAYS:
                 if name in archive.names:
                     with archive.open(name) as member:
@@ -206,7 +205,7 @@ def _opened(path, kind):
         ) from error
 
 
-def _room(size):
+def _allowed_bytes(size):
     """How many bytes a file of this size may fill in memory: enough for data, not for a bomb."""
     return 10 * size + 90_000_000
 

@@ -1,4 +1,4 @@
-"""What a trained model shows: drawings on axes that are given, and the figures of a run.
+"""Draw a trained model: functions that draw on given axes, and the figures of a run.
 
 No screen is needed.  Everything is told apart by the colour-blind, and in black and white.  A
 figure's title is its finding, computed from what is drawn.
@@ -51,7 +51,7 @@ def style():
     return mpl.rc_context(STYLE)
 
 
-# --- drawings -----------------------------------------------------------------------------------
+# --- drawings -------------------------------------------------------------------------------------
 
 
 def images(ax, x, shape, columns=10):
@@ -131,7 +131,7 @@ def learning_curve(ax, history):
         if term != "recon" and not has_kl:
             continue
         for start, line in ("", "-"), ("test_", "--"):
-            if not start or _tested(history):
+            if not start or _has_test_set(history):
                 values = [abs(row[f"{start}{term}"]) for row in history]
                 ax.plot(epochs, values, line, color=COLOURS[colour], marker=marker,
                         markevery=(every - 1, every), markersize=7,
@@ -140,12 +140,12 @@ def learning_curve(ax, history):
                     va=at, color=COLOURS[colour])  # fmt: skip
     ax.set(xlabel="epoch", ylabel="nats per image", ylim=(0, None))
     ax.xaxis.get_major_locator().set_params(integer=True)
-    if _tested(history):
+    if _has_test_set(history):
         handles = [Line2D([], [], color="0.3", linestyle=s) for s in ("-", "--")]
         ax.legend(handles, ["train", "test"], loc="upper right", handlelength=2.5)
 
 
-# --- the figures of a run -----------------------------------------------------------------------
+# --- the figures of a run -------------------------------------------------------------------------
 
 
 def figures(model, dataset, history, rng):
@@ -167,7 +167,7 @@ def _samples(model, dataset, rng):
     x_hat = model.generate(100, rng)
     figure, ax = _picture(dataset.image_shape, 10, 10)
     images(ax, x_hat, dataset.image_shape)
-    ax.set_title(f"100 decoded draws from N(0, I) resemble {_variety(x_hat, dataset)}")
+    ax.set_title(f"100 decoded draws from N(0, I) resemble {_count_neighbours(x_hat, dataset)}")
     return figure
 
 
@@ -187,7 +187,7 @@ def _latent(model, dataset):
     x = np.asarray(dataset.x_test[:POINTS])
     y = None if dataset.y_test is None else dataset.y_test[:POINTS]
     codes = _codes(model, x)
-    title = _neighbourly(codes, y)
+    title = _describe_neighbours(codes, y)
     figure, ax = _figure(8.5, 8.5)
     if model.latent_dim == 1:
         latent_plane(ax, np.column_stack([codes, np.arange(len(x)) if y is None else y]), y, False)
@@ -208,14 +208,14 @@ def _grid(model, dataset):
     decoded_grid(ax, model, dataset.image_shape)
     z = ndtri((np.arange(15) + 0.5) / 15)
     x_hat = _decode(model, np.stack(np.meshgrid(z, z), axis=-1).reshape(-1, 2))
-    ax.set_title(f"The decoded plane resembles {_variety(x_hat, dataset)}")
+    ax.set_title(f"The decoded plane resembles {_count_neighbours(x_hat, dataset)}")
     return figure
 
 
 def _curve(history):
     figure, ax = _figure(9, 5.6)
     learning_curve(ax, history)
-    part = "test" if _tested(history) else "train"
+    part = "test" if _has_test_set(history) else "train"
     key = "test_elbo" if part == "test" else "elbo"
     losses = [-row[key] for row in history]
     best, last = int(np.argmin(losses)), history[-1]
@@ -229,15 +229,15 @@ def _curve(history):
     return figure
 
 
-# --- what they find -----------------------------------------------------------------------------
+# --- titles ---------------------------------------------------------------------------------------
 
 
-def _tested(history):
+def _has_test_set(history):
     """Was there a test set in every epoch?"""
     return all("test_elbo" in row for row in history)
 
 
-def _variety(x_hat, dataset):
+def _count_neighbours(x_hat, dataset):
     """How many different training images, and of how many labels, are the nearest to x_hat"""
     x = np.asarray(dataset.x_train[:NEIGHBOURS])
     nearest = np.argmin(_distances(x_hat, x), axis=1)
@@ -249,7 +249,7 @@ def _variety(x_hat, dataset):
     return said
 
 
-def _neighbourly(codes, y):
+def _describe_neighbours(codes, y):
     """How often the nearest code is that of an image with the same label"""
     if y is None or len(codes) < 2:
         inside = np.mean(np.sum(codes**2, axis=1) < chdtri(codes.shape[1], 0.05))
@@ -273,7 +273,7 @@ def _principal_plane(codes):
     return centred @ directions[:2].T, np.sum(spread[:2] ** 2) / max(np.sum(spread**2), 1e-30)
 
 
-# --- how they are made --------------------------------------------------------------------------
+# --- axes and tiles -------------------------------------------------------------------------------
 
 
 def _figure(width, height):

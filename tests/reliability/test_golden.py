@@ -103,7 +103,7 @@ def test_what_a_run_ran_on_is_kept(tmp_path, capsys):
 def test_a_resume_on_something_else_says_so(key, tmp_path, capsys, monkeypatch):
     folder = str(tmp_path / "run")
     now = environment.describe()
-    monkeypatch.setattr(environment, "describe", lambda: now | {key: "another"})
+    monkeypatch.setattr(environment, "describe", lambda ranks: now | {key: "another"})
     assert cli.main([*SMALL, "--out", folder]) == 0
     monkeypatch.undo()
     capsys.readouterr()
