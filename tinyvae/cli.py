@@ -145,10 +145,15 @@ def program():
     rank = distributed.rank_among_several()
     if rank:  # what the first rank says is enough
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    sys.unraisablehook = _ignore_lack_of_memory
     try:
         status = main()
     except KeyboardInterrupt:  # after the last line
         status = 128 + signal.SIGINT
+    except MemoryError:  # again, while the sentence was made
+        with suppress(OSError):
+            os.write(2, b"tinyvae: there is not enough memory for this\n")
+        status = 2
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     if rank == 0 and status:  # mpiexec ends the others, which would wait for this one
@@ -192,6 +197,12 @@ def main(argv=None):
             _silence_if_broken(sys.stdout)
         _say(f"tinyvae {name}: {sentence}")
         return 2
+
+
+def _ignore_lack_of_memory(unraisable):
+    """Python reports what a finaliser raises; that there was no memory is said once, by `main`."""
+    if not isinstance(unraisable.exc_value, MemoryError):
+        sys.__unraisablehook__(unraisable)
 
 
 def _open_streams():
@@ -616,7 +627,10 @@ def plot_run(args):
     with RunFolder(args.out or args.run, _note) as folder, plot.style():
         for name, figure in plot.figures(run.model, dataset, run.history, rng):
             png = io.BytesIO()
-            figure.savefig(png, format="png")
+            try:
+                figure.savefig(png, format="png")
+            except RuntimeError as error:  # of the library that draws letters
+                raise Refused(f"{name} cannot be drawn ({error})") from error
             folder.write(name, png.getvalue())
             print(_printable(os.fspath(folder.path / name)), flush=True)
     return 0
@@ -888,6 +902,8 @@ def _sentence(error, command):
         return f"{error.filename or at_fault}: {error.strerror}"
     if isinstance(error, ValueError) and str(error).startswith("Key backend: "):  # matplotlib's
         return f"MPLBACKEND={os.environ.get('MPLBACKEND')} is no backend of matplotlib; unset it"
+    if isinstance(error, ImportError):
+        return f"a part of tinyvae cannot be loaded ({error}); install it again"
     known = Refused, CheckpointError, data.DataError, OSError
     return str(error) if isinstance(error, known) else None
 

@@ -254,7 +254,7 @@ def raise_if_out_of_memory(error):
         if (
             isinstance(error, MemoryError)
             or getattr(error, "errno", None) == errno.ENOMEM
-            or (isinstance(error, SystemError) and "without setting an exc" in str(error))
+            or isinstance(error, SystemError)
         ):
             raise MemoryError from error
         seen.append(error)
