@@ -15,7 +15,8 @@
 #
 # This lesson computes that one line for four models: a table of topics, a linear model, a neural
 # network and a ring. A claim is followed by rows: each compares two numbers that were computed in
-# different ways, and is marked FAILS if they do not agree.
+# different ways, and is marked FAILS if they do not agree. (`docs/glossary.md` explains the words,
+# and how to read a row.)
 
 # %%
 from itertools import product
