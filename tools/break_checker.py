@@ -348,9 +348,22 @@ def optimised():
     return "" if done.stdout == "fails\nfails\n" else "a law passes"
 
 
+def as_module():
+    """`python -m tinyvae` in a folder with a string.py"""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "mine.py").write_text(RIGHT)
+        (Path(folder) / "string.py").write_text("raise SystemError('I was imported')\n")
+        done = subprocess.run(
+            [sys.executable, "-m", "tinyvae", "check", "kl", "mine.py"], cwd=folder,
+            capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    return "" if done.returncode == 0 else f"exit status {done.returncode}: {done.stderr[-200:]}"
+
+
 OTHERS = {
     **{f"the checker ends {'' if e == 'by itself' else 'by '}{e}": lambda e=e: end(e)
        for e in (ENDINGS if LINUX else ())},
+    "python -m tinyvae beside a string.py": as_module,
     "the current folder is deleted": deleted_folder,
     "a wrong KL under python -O": optimised,
 }  # fmt: skip
