@@ -291,7 +291,7 @@ for logit in [-20.0, -2.0, 0.01]:
 
 # %%
 # takes about 6 s
-y_train, y_test = ((16 * x + rng.random(x.shape)) / LEVELS for x in (x_train, x_test))
+y_train, y_test = (((LEVELS - 1) * x + rng.random(x.shape)) / LEVELS for x in (x_train, x_test))
 table = {}
 for name, kind, grey_pixels in [
     ("Bernoulli, black and white", VAE, False),

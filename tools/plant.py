@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tinyvae import gaussian
-from tinyvae.beyond import importance, likelihoods, linear
+from tinyvae.beyond import importance, likelihoods, linear, posterior
 from tinyvae.classroom.lesson import Row, sink
 from tinyvae.classroom.museum import catalogue as bugs
 
@@ -103,6 +103,22 @@ def gradient_without_log_variance(dnll, means, logvar, x, right=likelihoods.gaus
     return dmeans, dlogvar - 0.5 * dnll.sum() * x.shape[-1] / logvar.size
 
 
+def free_bits_of_each(kl, floor):
+    return np.maximum(kl, floor).mean(axis=0).sum()
+
+
+def root_without_exp(raw):
+    return np.tril(raw)
+
+
+def root_backward_without_exp(dL, raw):
+    return np.tril(dL)
+
+
+def kl_without_log_det(mu, raw, right=posterior.kl_to_standard_normal):
+    return right(mu, raw) + np.trace(raw, axis1=-2, axis2=-1)
+
+
 # name -> what is replaced by what
 MISTAKES = {
     "sample-with-covariance-as-root": {"tinyvae.gaussian:sample": sample_with_covariance_as_root},
@@ -127,6 +143,12 @@ MISTAKES = {
     "gradient-without-log-variance": {
         "tinyvae.beyond.likelihoods:gaussian_nll_backward": gradient_without_log_variance
     },
+    "free-bits-of-each": {"tinyvae.beyond.linear:free_bits": free_bits_of_each},
+    "root-without-exp": {"tinyvae.beyond.posterior:root": root_without_exp},
+    "root-backward-without-exp": {
+        "tinyvae.beyond.posterior:root_backward": root_backward_without_exp
+    },
+    "kl-without-log-det": {"tinyvae.beyond.posterior:kl_to_standard_normal": kl_without_log_det},
     "half-lost-for-noise": {"tinyvae.beyond.linear:expected_nll_backward": half_lost_for_noise},
 }
 
