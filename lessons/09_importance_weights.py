@@ -327,13 +327,9 @@ ones = np.ones(200_000)
 
 claim("9.6", "One weight, variance of d ELBO / d mu: drawn = closed form")
 for t in [1.0, 1.1, 0.5]:
-    z = t * s * landing_eps
-    slope = importance.log_weights_slope(
-        z / s**2 - z, z, np.full((1, 1), 2 * log(t * s)), landing_eps
-    )
-    landing, _ = importance.without_score(
-        ones, np.zeros((1, 200_000)), slope, np.full((200_000, 1), 2 * log(t * s)), landing_eps
-    )
+    z, wide = t * s * landing_eps, np.full((200_000, 1), 2 * log(t * s))
+    slope = importance.log_weights_slope(z / s**2 - z, z, wide, landing_eps)
+    landing, _ = importance.without_score(ones, np.zeros((1, 200_000)), slope, wide, landing_eps)
     say(f"q's std {t} times the posterior's")
     check("path", estimate((z[0, :, 0] / s**2) ** 2), (t * s) ** 2 / s**4, decimals=4)
     formula = (1 / s**2 - 1 / (t * s) ** 2) ** 2 * (t * s) ** 2

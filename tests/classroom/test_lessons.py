@@ -132,7 +132,13 @@ PLANTED = {
 }
 
 CLAIM = re.compile(r"^  (\d+\.\d+)  \S", re.MULTILINE)
-SLOW = {"07_vae", "08_autoencoder"}  # they train for longer than the others all together
+SLOW = {
+    "07_vae",
+    "08_autoencoder",
+    "09_importance_weights",
+    "10_linear_vae",
+    "12_where_the_nats_go",
+}  # they train for longer than the others all together
 
 
 def each(lessons):

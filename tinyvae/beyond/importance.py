@@ -11,8 +11,10 @@ importance sampling", 2024.
 import numpy as np
 
 from tinyvae import fast, gaussian
+from tinyvae.contracts import takes
 
 
+@takes(recon="S B", z="S B Z", logvar="B Z", eps="S B Z")
 def log_weights(recon, z, logvar, eps):
     """log w = log p(x|z) + log p(z) - log q(z|x) in nats, at z = mu + exp(logvar / 2) eps.
 
@@ -27,6 +29,7 @@ def log_weights(recon, z, logvar, eps):
     return -recon + 0.5 * (eps * eps + logvar - z * z).sum(axis=-1)
 
 
+@takes(dlog_w="S B", z="S B Z")
 def log_weights_backward(dlog_w, z):
     """dlog_w (S, B)  ->  drecon (S, B), dz (S, B, Z), dlogvar (B, Z)"""
     # forward:  log_w = -recon + 1/2 sum_j [eps_j^2 + logvar_j - z_j^2]
@@ -34,6 +37,7 @@ def log_weights_backward(dlog_w, z):
     return -dlog_w, -dlog_w[..., None] * z, dlogvar
 
 
+@takes(log_w="S>0 ...")
 def bound(log_w):
     """log 1/S sum_s w_s in nats, whose expectation is a lower bound on log p(x).
 
@@ -46,6 +50,7 @@ def bound(log_w):
     return largest + np.log(np.exp(log_w - largest).mean(axis=0))
 
 
+@takes(dbound="*m", log_w="S *m")
 def bound_backward(dbound, log_w):
     """dbound (...)  ->  dlog_w (S, ...), which is dbound times the normalised weights"""
     # forward:  bound = log 1/S sum_s exp(log_w_s), so d bound / d log_w_s = w_s / sum w
@@ -53,6 +58,7 @@ def bound_backward(dbound, log_w):
     return dbound * w / w.sum(axis=0)
 
 
+@takes(dbound="B", log_w="S B", slope="S B Z", logvar="B Z", eps="S B Z")
 def without_score(dbound, log_w, slope, logvar, eps):
     """The doubly reparameterised gradient of the bound by mu and logvar.
 
@@ -70,6 +76,7 @@ def without_score(dbound, log_w, slope, logvar, eps):
     return dmu.sum(axis=0), dlogvar.sum(axis=0)
 
 
+@takes(dz_recon="S B Z", z="S B Z", logvar="B Z", eps="S B Z")
 def log_weights_slope(dz_recon, z, logvar, eps):
     """d log w / d z, q held fixed.    dz_recon = d recon / d z, all (S, B, Z)  ->  (S, B, Z)
 
@@ -133,6 +140,7 @@ class ImportanceWeighted:
         return loss, minus_bound, np.zeros_like(minus_bound), grads
 
 
+@takes(log_w="S>0")
 def pareto_k(log_w):
     """k-hat, the shape of a generalised Pareto distribution fitted to the largest weights.
 

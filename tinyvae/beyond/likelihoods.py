@@ -7,11 +7,14 @@ Levine, "Simple and effective VAE training with calibrated decoders", 2021.
 import numpy as np
 
 from tinyvae import gaussian
+from tinyvae.contracts import takes, takes_real
 from tinyvae.vae import VAE
 
+_LOG_2PI = float(np.log(2 * np.pi))
 SMALL = 0.5  # |logit| below which the mean comes from its series
 
 
+@takes_real(logits="...")
 def log_normalizer(logits):
     """log C of the continuous Bernoulli, C = a / tanh(a / 2) for a logit a; log 2 at a = 0.
 
@@ -27,6 +30,7 @@ def log_normalizer(logits):
     return np.log(np.where(tiny, 2, a / np.tanh(0.5 * np.where(tiny, 1, a))))
 
 
+@takes_real(logits="...")
 def mean(logits):
     """E x of the continuous Bernoulli, 1/2 + coth(a / 2) / 2 - 1 / a; its series near a = 0.
 
@@ -39,6 +43,7 @@ def mean(logits):
     return 0.5 + np.where(near, a * series, 0.5 / np.tanh(0.5 * far) - 1 / far)
 
 
+@takes_real(logits="B D", x="B D")
 def continuous_bernoulli_nll(logits, x):
     """-log p(x|z) of the continuous Bernoulli in nats; below 0 where the density exceeds 1.
 
@@ -52,12 +57,14 @@ def continuous_bernoulli_nll(logits, x):
     return (np.logaddexp(0, logits) - x * logits - log_normalizer(logits)).sum(axis=-1)
 
 
+@takes_real(dnll="B", logits="B D", x="B D")
 def continuous_bernoulli_nll_backward(dnll, logits, x):
     """dnll (B,)  ->  dlogits (B, D)"""
     # forward:  nll = sum_d A(a_d) - x_d a_d, an exponential family, so A' is the mean
     return dnll[:, None] * (mean(logits) - x)
 
 
+@takes(means="B D", logvar="N", x="B D")
 def gaussian_nll(means, logvar, x):
     """-log N(x; means, diag exp(logvar)) in nats; below 0 where the density exceeds 1.
 
@@ -65,10 +72,11 @@ def gaussian_nll(means, logvar, x):
 
     means, x (B, D), logvar (1,) or (D,)  ->  (B,)
     """
-    each = (x - means) ** 2 * np.exp(-logvar) + logvar + np.log(2 * np.pi)
+    each = (x - means) ** 2 * np.exp(-logvar) + logvar + _LOG_2PI
     return 0.5 * each.sum(axis=-1)
 
 
+@takes(dnll="B", means="B D", logvar="N", x="B D")
 def gaussian_nll_backward(dnll, means, logvar, x):
     """dnll (B,)  ->  dmeans (B, D), dlogvar like logvar"""
     # forward:  nll = 1/2 sum_d [(x_d - mean_d)^2 exp(-logvar_d) + logvar_d + log 2 pi]
@@ -126,7 +134,7 @@ class GaussianVAE(ContinuousBernoulliVAE):
     Its variance is learned if ``params`` has "noise_logvar" (1,), else ``noise_logvar`` stays.
     """
 
-    noise_logvar = np.zeros(1)
+    noise_logvar = np.zeros(1, np.float32)
 
     def nll_and_slopes(self, outputs, x):
         """recon (B,), and by one x's recon: doutputs (B, D), {"noise_logvar": (1,)} if learned"""

@@ -9,8 +9,12 @@ Sources: Tipping and Bishop, 1999; Lucas, Tucker, Grosse and Norouzi, "Don't bla
 import numpy as np
 
 from tinyvae import gaussian
+from tinyvae.contracts import takes
+
+_LOG_2PI = float(np.log(2 * np.pi))
 
 
+@takes(kl="B>0 Z", floor="")
 def free_bits(kl, floor):
     """sum_j max(mean_b kl_bj, floor) in nats: a dimension pays for what exceeds its floor.
 
@@ -23,12 +27,14 @@ def free_bits(kl, floor):
     return np.maximum(kl.mean(axis=0), floor).sum()
 
 
+@takes(dy="", kl="B>0 Z", floor="")
 def free_bits_backward(dy, kl, floor):
     """dy ()  ->  dkl (B, Z): nothing below the floor"""
     # forward:  y = sum_j max(mean_b kl_bj, floor)
     return dy * (kl.mean(axis=0) >= floor) * np.full_like(kl, 1 / len(kl))
 
 
+@takes(x="B D", mu="B Z", logvar="Z", W="Z D", b="D", noise_logvar="N")
 def expected_nll(x, mu, logvar, W, b, noise_logvar):
     """E_q[ -log p(x|z) ] in nats, for q = N(mu, diag exp(logvar)) and p = N(z W + b, s^2 I).
 
@@ -37,9 +43,10 @@ def expected_nll(x, mu, logvar, W, b, noise_logvar):
     x (B, D), mu (B, Z), logvar (Z,), W (Z, D), b (D,), noise_logvar (1,) = log s^2  ->  (B,)
     """
     squares = np.sum((x - mu @ W - b) ** 2, axis=-1) + np.exp(logvar) @ np.sum(W * W, axis=-1)
-    return 0.5 * (squares / np.exp(noise_logvar) + x.shape[-1] * (np.log(2 * np.pi) + noise_logvar))
+    return 0.5 * (squares / np.exp(noise_logvar) + x.shape[-1] * (_LOG_2PI + noise_logvar))
 
 
+@takes(dnll="B", x="B D", mu="B Z", logvar="Z", W="Z D", b="D", noise_logvar="N")
 def expected_nll_backward(dnll, x, mu, logvar, W, b, noise_logvar):
     """dnll (B,)  ->  dmu (B, Z), dlogvar (Z,), dW (Z, D), db (D,), dnoise_logvar (1,)"""
     # forward:  nll = 1/2 [(|x - mu W - b|^2 + sum_j var_j |W_j|^2) / s^2 + D log(2 pi s^2)]
