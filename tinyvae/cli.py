@@ -99,7 +99,7 @@ COMMANDS = {
         "tinyvae plot runs/digits-2d --out figures",
     ),
     "explore": Command(
-        "a run as one page: move z, draw a digit, see the bound (opens in any browser)",
+        "a run as one page to play with, in any browser",
         "tinyvae explore runs/digits-2d -o page.html\n"
         "  tinyvae explore --gaussians -o gaussians.html",
     ),

@@ -6,20 +6,13 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.web.helpers import opened
+from tests.web.helpers import missing, opened
 from tinyvae import VAE, data, fit
 from tinyvae.train import silent
 from tinyvae.web import export
 from tools import explorers
 
 NAMES = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
-
-
-def missing(what):
-    """Skip on a machine that lacks it; fail where all of it was to be installed."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"no {what}, and CI=true")
-    pytest.skip(f"no {what}: the tests of the pages need it")
 
 
 @pytest.fixture(scope="session")

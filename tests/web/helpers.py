@@ -2,14 +2,24 @@
 
 import base64
 import json
+import os
 import re
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tinyvae import VAE
+
+
+def missing(what):
+    """Skip on a machine that lacks it; fail where all of it was to be installed."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"no {what}, and CI=true")
+    pytest.skip(f"no {what}: the tests of the pages need it")
+
 
 PAGES = {}  # by browser and options: opening the next file in the same page is quick
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.web.helpers import planted
+from tests.web.helpers import missing, planted
 from tests.web.test_explorer import FRAMES, state_of
 from tools import explorers
 
@@ -18,7 +18,10 @@ def text_of(name):
 
 def violations(page):
     """What axe-core finds against WCAG 2.2 A and AA, and its own best practices"""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    try:
+        from axe_playwright_python import sync_playwright as axe
+    except ImportError:
+        missing("axe-playwright-python (pip install -e '.[test]')")
     return [
         (v["id"], [node["html"] for node in v["nodes"]])
         for v in axe.Axe().run(page).response["violations"]
@@ -210,3 +213,12 @@ def test_slow_page_is_seen(opens, page_8x8):
     slow = planted(page_8x8, "function sayPixel() {", f"function sayPixel() {{ {work}")
     with opens(slow) as page, pytest.raises(AssertionError):
         quick(page)
+
+
+def test_without_a_browser_tests_are_skipped_here_and_fail_in_ci(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no Chromium"):
+        missing("Chromium")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no Chromium, and CI=true"):
+        missing("Chromium")

@@ -691,7 +691,7 @@ function createNet(loss, i) {
     net.costs.push(net.cost);
     says.textContent = loss.noise
       ? `test: recon ${fixed(recon, 1)} + KL ${fixed(klQ, 1)} = ${fixed(net.cost, 1)} nats`
-      : `test: recon ${fixed(recon, 1)} nats; no KL, no bound`;
+      : `test: recon ${fixed(recon, 1)} nats, no bound`;
   };
   const size = createSurface(own, 1, (context, width) => {
     drawPrior(context, width, net.half);
