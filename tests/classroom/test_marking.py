@@ -184,6 +184,27 @@ def test_changed_file_is_run_again(tmp_path):
     assert [m.report.holes[0].status for m in (*first, *second)] == ["right", "wrong"]
 
 
+def test_file_whose_neighbour_changed_is_run_again(tmp_path):
+    source = "from half import half\n" + RIGHT.replace("logvar / 2", "logvar * half")
+    write(tmp_path, {"05.py": source, "half.py": "half = 0.5\n"})
+    first, others = command.mark_folder(tmp_path)
+    write(tmp_path, {"half.py": "half = 1.0\n"})
+    second, _ = command.mark_folder(tmp_path)
+    assert others == ["half.py"]
+    assert [m.report.holes[0].status for m in (*first, *second)] == ["right", "wrong"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_pipe_and_dangling_link_are_no_hang(tmp_path):
+    write(tmp_path, {"05.py": TO_DO})
+    os.mkfifo(tmp_path / "pipe.py")
+    os.symlink("nowhere", tmp_path / "link.py")
+    found, _ = command.mark_folder(tmp_path)
+    said = {mark.name: mark.report.holes[0].message for mark in found}
+    assert "is not an ordinary file" in said["pipe.py"]
+    assert "there is no file" in said["link.py"]
+
+
 def test_what_is_kept_may_be_broken(tmp_path):
     write(tmp_path, {"05.py": RIGHT, marks.KEPT: "{"})
     assert command.mark_folder(tmp_path)[0][0].report.holes[0].right

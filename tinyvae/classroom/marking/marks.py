@@ -161,11 +161,12 @@ class Kept:
                     self.reports = found["reports"]
 
     def key(self, one, options):
-        """What a report depends on: the bytes of the file, its folder, the options, the version"""
+        """What a report depends on: the file, its folder and neighbours, options, the version"""
         from tinyvae import __version__
 
         home = os.path.dirname(one.name)
-        return json.dumps([one.digest or one.name, home, options, __version__], sort_keys=True)
+        made_of = [one.digest or one.name, home, one.neighbours, options, __version__]
+        return json.dumps(made_of, sort_keys=True)
 
     def get(self, key):
         """The Report that was kept, or None"""

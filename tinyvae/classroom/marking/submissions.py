@@ -4,6 +4,7 @@ import ast
 import hashlib
 import os
 import re
+import stat
 from dataclasses import dataclass, field
 
 from tinyvae.classroom.checker import sandbox
@@ -20,6 +21,7 @@ class Submission:
 
     name      its path in the folder, with / between folders
     digest    of its bytes; `meaning` of its code without comments, layout and docstrings
+    neighbours   names and digests of the other Python files in its folder, which it may import
     exercise  the number in its line EXERCISE = ..., 0 if there is one without a number
     notes     what its text alone tells: it imports tinyvae, it is the same as another one
     """
@@ -29,6 +31,7 @@ class Submission:
     digest: str
     meaning: str = ""
     functions: set[str] = field(default_factory=set)
+    neighbours: str = ""
     exercise: int | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -40,7 +43,7 @@ def find(folder, exercise_functions, exercise=None):
                          EXERCISE = ..., is a submission; so is every file that cannot be read, and
                          with `exercise` given every file that defines any function
     """
-    submissions, others = [], []
+    submissions, others, modules = [], [], {}
     for path, name in _files(folder):
         found = _looked_at(path, name)
         wanted = found.functions & exercise_functions or found.exercise is not None
@@ -48,6 +51,9 @@ def find(folder, exercise_functions, exercise=None):
             submissions.append(found)
         else:
             others.append(name)
+            modules.setdefault(os.path.dirname(path), []).append((name, found.digest))
+    for one in submissions:
+        one.neighbours = repr(modules.get(os.path.dirname(one.path), ""))
     _note_identical(submissions)
     return submissions, others
 
@@ -67,6 +73,8 @@ def _files(folder):
 
 def _looked_at(path, name):
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return Submission(path, name, "", "unreadable")
         with open(path, "rb") as file:
             digest = hashlib.sha256(file.read(sandbox.LARGEST_FILE + 1)).hexdigest()
     except OSError:
@@ -94,7 +102,7 @@ def _looked_at(path, name):
     meaning = "" if broken else "\n".join(map(_meaning, trees))
     return Submission(
         path, name, digest, hashlib.sha256(meaning.encode()).hexdigest() if meaning else "",
-        functions, int(line[1] or 0) if line else None, _notes(trees, text),
+        functions, "", int(line[1] or 0) if line else None, _notes(trees, text),
     )  # fmt: skip
 
 
