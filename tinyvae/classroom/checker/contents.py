@@ -181,7 +181,8 @@ def _diagnosis(findings):
         said += textwrap.wrap(mistake.says, 74)
         bug = MUSEUM.get(mistake.name)
         if bug:
-            said.append(f'This is {bug.code} "{bug.title}":  tinyvae bugs {bug.name}')
+            said += textwrap.wrap(f'This is {bug.code} "{bug.title}":', 74)
+            said.append(f"    tinyvae bugs {bug.name}")
     told = [t for t in findings.told if t.startswith("Right")]
     return [*(line for t in told for line in textwrap.wrap(t, 74)), *said]
 

@@ -349,8 +349,8 @@ def _match(subject, rng, base, names, candidates, grey):
 
 # ---- the laws ------------------------------------------------------------------------------------
 
-R_LAW = ("reconstruction", "R = -log p(x|z), summed over the pixels")
-K_LAW = ("KL", "K = KL( q(z|x) || p(z) ), summed over the latent dimensions")
+R_LAW = ("reconstruction", "R = -log p(x|z), a sum over pixels")
+K_LAW = ("KL", "K = KL( q(z|x) || p(z) ), a sum over latents")
 
 
 def _reconstruction(subject, findings, recon, rng, base):
@@ -590,7 +590,7 @@ def _factor(subject, found, draws, path):
     return float(np.sum(change * y) / np.sum(change**2))
 
 
-SUM_LAW = ("sum", "loss = R + beta K, both summed or both averaged over the batch")
+SUM_LAW = ("sum", "loss = R + beta K, reduced over the batch alike")
 
 
 def _sum(subject, findings, recon, kl, rng):
@@ -1000,7 +1000,7 @@ def _grows_with_pixels(subject, recon, kl, constant, rng):
 
 # ---- far away ------------------------------------------------------------------------------------
 
-FAR_LAW = ("far away", "the same for decoders that are sure, and for wide and narrow q")
+FAR_LAW = ("far away", "the same for sure pixels, wide and narrow q")
 
 
 def _far(subject, findings, recon, kl, base):

@@ -427,8 +427,13 @@ def model_of(file, name=None):
     entries = [e for e in file.entries() if e.kind in ("class", "object")]
     functions = [e.name for e in file.entries() if e.kind == "function"]
     chosen = [e for e in entries if e.name == name] if name else entries
+    there = any(e.name == name for e in file.entries())
     error = (
-        f"there is no model called {name}" if name else "there is no object with encode or forward"
+        f"{name} has neither encode nor forward"
+        if there
+        else f"there is no model called {name}"
+        if name
+        else "there is no object with encode or forward"
     )
     best = None
     for entry in chosen:
