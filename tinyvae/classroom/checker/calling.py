@@ -14,7 +14,7 @@ import numpy as np
 from tinyvae.classroom.checker import terms as t
 from tinyvae.classroom.checker.function import CannotRun
 from tinyvae.classroom.checker.roles import role_of, roles
-from tinyvae.classroom.checker.values import Described
+from tinyvae.classroom.checker.values import Described, Distribution
 
 SIZES = (5, 7, 3)  # examples, pixels, latent dimensions: primes, so that factors tell them apart
 NEUTRAL = {"weight": 1.0, "capacity": 0.0, "floor": 0.0, "step": 10_000, "batch index": 0}
@@ -48,6 +48,8 @@ class Subject:
 
     def has(self, role):
         """Is there an argument of this role, alone or in a bundle?"""
+        if self.bundle == ("q",) and role in ("mu", "s"):
+            return True
         return role in self.assigned or role in [
             entry[1] if isinstance(entry, tuple) else entry for entry in self.bundle
         ]
@@ -103,6 +105,9 @@ class Subject:
         )
 
     def _bundle(self, values):
+        if self.bundle == ("q",):
+            std = np.sqrt(t.variance_of(values.s, "std"))
+            return Distribution("Normal", {"loc": values.mu, "scale": std})
         if not self.bundle:
             return {}
         if isinstance(self.bundle[0], tuple):
@@ -286,12 +291,13 @@ def assignments(function):
         if role in ("z", "eps", "mu", "s", "r", "x") and p.default is None:
             optional_arrays[role] = p.name
     for candidate in found:
-        if len(required) > 2 or "s" not in candidate or "kl" in candidate:
+        if (len(required) > 2 and not _is_q(candidate)) or "s" not in candidate or "kl" in candidate:
             yield candidate | weights, (), (False, ())
     for candidate in found:
         extra = {r: n for r, n in optional_arrays.items() if r not in candidate}
         if extra:
             yield candidate | weights | extra, (), (False, ())
+    yield from _of_q(required, weights)
     yield from _bundles(function, required, weights)
     for candidate in found:
         yield candidate | weights, (), (False, ())
@@ -305,6 +311,29 @@ BUNDLES = (
     ("r", "mu", "s", "z"),
     ("z", "mu", "s", "r"),
 )
+
+
+Q = re.compile(r"^(q|q_?z(_?x)?|q_?zx|posterior|q_?dist|z_?dist|dist|latent_?dist|qz_given_x)$")
+PARAMETERS = re.compile(r"param|mu_?(and_?)?(logvar|log_var|std|sigma)|^(latent|stats|moments)")
+
+
+def _is_q(candidate):
+    """Is an argument called as a distribution, or as the parameters of one?"""
+    names = [name for role, name in candidate.items() if not isinstance(role, tuple)]
+    return any(Q.search(name.lower()) or PARAMETERS.search(name.lower()) for name in names)
+
+
+def _of_q(required, weights):
+    """loss(x, x_hat, q), loss(x, x_hat, z_params): mu and the scale come in one argument"""
+    for name in required:
+        rest = [other for other in required if other != name]
+        found = roles(rest) if rest else []
+        if len(rest) < 2 or not found or not {"x", "r"} <= set(found[0]):
+            continue
+        if set(found[0]) & {"mu", "s", "t"}:
+            continue
+        for bundle in (("q",), ("mu", "s")):
+            yield found[0] | {"bundle": name} | weights, bundle, (False, ())
 
 
 def _bundles(function, required, weights):

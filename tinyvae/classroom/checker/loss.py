@@ -970,7 +970,7 @@ def _constant(subject, findings, recon, kl, at, rng):
     if np.isclose(of_kl, Z, rtol=1e-4):
         return [Mistake("The KL has +1 for each latent dimension where -1 belongs.", museum("M04"))]
     if (
-        recon.term.family in ("gaussian", "laplace")
+        recon.term.family in ("gaussian", "laplace", "best sigma")
         and abs(of_recon) < 1e3
         and (_grows_with_pixels(subject, recon, kl, per_example, rng))
     ):

@@ -174,6 +174,20 @@ def _right_reconstructions():
         family="poisson",
     )
     yield Term(
+        "minus the Gaussian log-density at the best sigma of the batch",
+        lambda v: 0.5 * v.x.size * np.log(np.mean((v.x - v.r) ** 2)),
+        True,
+        "means",
+        family="best sigma",
+    )
+    yield Term(
+        "minus the Gaussian log-density at the best sigma of each example",
+        lambda v: 0.5 * v.x.shape[-1] * np.log(np.mean((v.x - v.r) ** 2, axis=-1)),
+        True,
+        "means",
+        family="best sigma",
+    )
+    yield Term(
         "the reconstruction term that it is given", lambda v: v.recon, True, "", family="given"
     )
 
