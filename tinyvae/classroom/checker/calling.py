@@ -291,7 +291,11 @@ def assignments(function):
         if role in ("z", "eps", "mu", "s", "r", "x") and p.default is None:
             optional_arrays[role] = p.name
     for candidate in found:
-        if (len(required) > 2 and not _is_q(candidate)) or "s" not in candidate or "kl" in candidate:
+        if (
+            (len(required) > 2 and not _is_q(candidate))
+            or "s" not in candidate
+            or "kl" in candidate
+        ):
             yield candidate | weights, (), (False, ())
     for candidate in found:
         extra = {r: n for r, n in optional_arrays.items() if r not in candidate}

@@ -11,8 +11,10 @@ Laws never touch the function itself, so that it makes no difference to them whe
 """
 
 import inspect
+import itertools
 import os
 import random
+import re
 import sys
 import time
 import traceback
@@ -802,13 +804,52 @@ class LocalFile:
     def _instance(self, name, kind):
         if name not in self.instances:
             try:
-                self.instances[name] = kind()
+                self.instances[name] = _made(kind, self.catch)
             except self.catch as error:
                 raise CannotRun(
                     f"{escape(name, 80)} in {self._shown()} cannot be made without arguments: "
                     f"{describe(error, self.path)}"
                 ) from None
         return self.instances[name]
+
+
+SIZES = (  # of a model that is made to be looked at, by the names of its parameters
+    (r"latent|z_?dim|^z$|^nz$|code|bottleneck", (3,)),
+    (r"dims|layers|units_list|channels_list|hidden_sizes", ((16,), [16, 8], [32, 64, 128, 256])),
+    (r"hidden|^h$|h_?dim|units|width|^n_?h", (16, [16])),
+    (r"channel", (1, 3)),
+    (
+        r"input|^in_|^x_?dim|data|image|img|^n_?in|obs|features|pixels|^d$|original",
+        (64, 784, (64,)),
+    ),
+    (r"device", ("cpu",)),
+    (r"beta|weight|lr|rate|alpha|gamma", (1.0,)),
+)
+
+
+def _made(kind, catch):
+    """kind(), or kind of small sizes where it asks for sizes"""
+    try:
+        required = [
+            p.name
+            for p in inspect.signature(kind).parameters.values()
+            if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+    except (TypeError, ValueError):
+        required = []
+    if not required:
+        return kind()
+    ways = [
+        next((sizes for pattern, sizes in SIZES if re.search(pattern, name.lower())), (8,))
+        for name in required
+    ]
+    last = None
+    for values in itertools.islice(itertools.product(*ways), 40):
+        try:
+            return kind(*values)
+        except catch as error:
+            last = error
+    raise last
 
 
 def _is_wrapped(value):

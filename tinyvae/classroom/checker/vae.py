@@ -127,6 +127,8 @@ class Model:
         given = []
         parameters = [p for p in self.found[kind].parameters or () if p.required and not p.variadic]
         for i, p in enumerate(parameters):
+            if kind == "loss" and role_of(p.name) == "r" and len(parameters) > 1:
+                raise Unusable("its loss takes what forward gives")
             if of_sampler.RANDOM.search(p.name):
                 given.append(Rng(rng or 0))
             elif role_of(p.name) == "eps":
@@ -510,10 +512,26 @@ def _elbo(model, findings, found, reading, rng):
     fit = _exact_fit(model, found, reading)
     if fit:
         wrong, told = _meaning(model, fit, reading)
+        if fit[2].reading == "logits" and _gives_probabilities(model, found[0], rng):
+            said = "Its decoder gives probabilities, and its loss takes the sigmoid once more."
+            wrong.append(Mistake(said, "sigmoid-twice"))
         findings.law(*ELBO_LAW, wrong)
         findings.told += told
         return fit
     return _fit_in_the_mean(model, findings, reading, rng)
+
+
+def _gives_probabilities(model, record, rng):
+    """Does the decoder stay between 0 and 1, also far from the origin?"""
+    if "decode" not in model:
+        return False
+    try:
+        far = [
+            model.decode(s * rng.standard_normal(record.mu.shape), record.x) for s in (3, 30, 300)
+        ]
+    except Unusable:
+        return False
+    return min(a.min() for a in far) >= 0 and max(a.max() for a in far) <= 1
 
 
 def _ways(model, found, reading):
