@@ -1,5 +1,7 @@
 """Losses, samplers, bounds and whole models: each case gets the verdict that is true of it."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from tinyvae import classroom
 from tinyvae.classroom.checker import contents, loss, sampler, terms
 from tinyvae.classroom.checker.function import CannotRun, LocalFile, LocalFunction
 from tinyvae.classroom.checker.roles import roles
+from tinyvae.classroom.museum.questions import SNIPPETS
 from tools.check_losses import cases
 
 CASES = cases("numpy")
@@ -23,6 +26,18 @@ def test_most_mistakes_are_named():
     wrong = [case for case in CASES if case.truth == "wrong"]
     assert len(wrong) > 60
     assert sum(bool(case.names) for case in wrong) >= 0.8 * len(wrong)
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: snippet.name)
+def test_the_quiz_and_the_checker_agree(snippet):
+    """On the losses, samplers and bounds; the KLs have a test of their own"""
+    module = types.ModuleType("quiz")
+    exec("import numpy as np\n" + snippet.code, module.__dict__)
+    file = LocalFile(module)
+    for name, kind in contents.found_in(file):
+        if kind != "kl":
+            verdict, _ = contents.judge(file.function(name), kind)
+            assert verdict.right == snippet.right, verdict
 
 
 def right_loss(recon_x, x, mu, logvar):
