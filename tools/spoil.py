@@ -73,7 +73,7 @@ MISTAKES = {
         "self._unlink(name)\n        path, at = self._at(name)\n"
         "        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK",
         "pass\n        path, at = self._at(name)\n"
-        "        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC",
+        "        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK",
         "test_folder:writes_through",
     ),
     "a lock that is no file": Mistake(
