@@ -52,8 +52,9 @@ title("Lesson 6: The backward pass")
 # $x$. No bias is zero, because zeros hide mistakes. The activation is tanh: smooth, so that its
 # derivative can be checked everywhere (a relu has a kink).
 #
-# Predict first: the decoder knows nothing yet, so each pixel costs about $\log 2 = 0.69$ nats. What
-# is recon, about?
+# Predict first: at a logit of 0 a pixel costs $\log 2$, 0.69 nats. With the weights below, the
+# logits are about 1.0 for the white pixel and -0.4 for the black one. Is recon more or less than
+# $2 \log 2$?
 
 # %%
 x1, x2, eps = X1, X2, EPS

@@ -267,8 +267,16 @@ EDITS = {
         ("np.cov(mu.T) + np.diag(np.exp(logvar).mean(axis=0))", "100 * np.cov(mu.T)", "8.3"),
         ('params["decoder.0.W"] = root.T @', 'params["decoder.0.W"] = root @', "8.4"),
         ("coins = some @ np.log(ink) +", "coins = 1000 + some @ np.log(ink) +", "8.5"),
-        ("z = mean + u @ np.linalg.cholesky(cov).T", "z = u @ np.linalg.cholesky(cov).T", "8.6"),
-        ("gaussian.sample(mean_10, cov_10,", "gaussian.sample(mean_10, np.eye(MANY),", "8.7"),
+        (
+            'log_px_ae_fitted = log_px(models["AE", 2], some, *moments["AE", 2])',
+            'log_px_ae_fitted = log_px(models["AE", 2], some, *prior)',
+            "8.6",
+        ),
+        (
+            'sigmoid(models["AE", MANY].decode(z_fitted))',
+            'models["AE", MANY].generate(DRAWN, rng)',
+            "8.7",
+        ),
     ],
 }
 
