@@ -287,6 +287,13 @@ def test_file_that_is_no_exercise_is_refused(line, says, tmp_path):
     assert says in str(refusal.value)
 
 
+def test_import_that_fails_costs_only_what_needs_it(tmp_path, capsys):
+    path = student(tmp_path, "import nothere\n" + STUDENT + "nothere.plot()\n")
+    status, out, err = check(capsys, path)
+    assert (status, err) == (1, "")
+    assert "wrong  log_density" in out and "No module named 'nothere'" in " ".join(out.split())
+
+
 def test_exercise_is_known_by_its_functions():
     source = STUDENT.replace("EXERCISE = 2", "")
     space = {"__name__": "theirs"}

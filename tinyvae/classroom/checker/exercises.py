@@ -310,10 +310,13 @@ def _judge_in(file, hole, asked_for, seed):
 def run_file(path, function=None, *, exercise=None, seed=0, timeout=sandbox.TIMEOUT,
              limit=sandbox.LIMIT, begin=lambda title: None):  # fmt: skip
     """The Report on a file, from a child process.  CannotRun with one sentence if there is none."""
-    with sandbox.open_file(path, seed=seed, timeout=timeout, limit=limit) as file:
-        report = judge_file(
-            file, function=function, exercise=exercise, seed=seed, shown=file.shown, begin=begin
-        )
+    with sandbox.open_file(path, seed=seed, timeout=timeout, limit=limit, lenient=True) as file:
+        try:
+            report = judge_file(
+                file, function=function, exercise=exercise, seed=seed, shown=file.shown, begin=begin
+            )
+        except CannotRun as reason:  # what could not be imported may be the reason for it
+            raise CannotRun(file.told[0] if file.told and exercise is None else reason) from None
         report.notes += file.notes()
     return report
 

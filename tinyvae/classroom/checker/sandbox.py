@@ -412,6 +412,7 @@ class RemoteFile:
     limit     seconds that importing it and all calls together may take
     memory    bytes, of the file and all that it starts
     lenient   go on after a statement of the file that raises, with a note
+    any_encoding   take a file that is not UTF-8 as Latin-1, with a note
     inside    run it in an empty folder, not in the current one
     keeper    the Keeper to use; a new one if it is None
 
@@ -420,14 +421,14 @@ class RemoteFile:
     """
 
     def __init__(self, path, *, timeout=TIMEOUT, limit=LIMIT, memory=MEMORY, lenient=False,
-                 inside=False, keeper=None, seed=0):  # fmt: skip
+                 any_encoding=False, inside=False, keeper=None, seed=0):  # fmt: skip
         if seed < 0:
             raise CannotRun(f"the seed must be 0 or more, not {seed}")
         for name, value in (("timeout", timeout), ("limit", limit)):
             if not 0 < value < math.inf:
                 raise CannotRun(f"the {name} must be more than 0 seconds, not {value:g}")
         self.shown = short(path)
-        self.cells, self.told = read_cells(path, any_encoding=lenient)
+        self.cells, self.told = read_cells(path, any_encoding=any_encoding)
         self.path = os.path.realpath(path)
         self.timeout, self.limit, self.memory = timeout, limit, memory
         self.lenient, self.inside = lenient, inside

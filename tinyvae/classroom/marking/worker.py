@@ -16,8 +16,9 @@ def mark(path, *, exercise, seed, timeout, limit, keeper):
     """The Report on one file; whatever happens, there is one"""
     try:
         with sandbox.open_file(
-            path, seed=seed, timeout=timeout, limit=limit, lenient=True, inside=True, keeper=keeper
-        ) as file:
+            path, seed=seed, timeout=timeout, limit=limit, lenient=True, any_encoding=True,
+            inside=True, keeper=keeper,
+        ) as file:  # fmt: skip
             report = judge_file(file, exercise=exercise, seed=seed, shown=file.shown)
             report.notes += file.notes()
             return report
