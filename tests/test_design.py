@@ -106,3 +106,72 @@ def test_import_takes_little_more_than_numpy():
         for _ in range(7)
     )
     assert ratios[3] <= 1.5, ratios
+
+
+def floors():
+    """module -> how many arrows lie between it and a module that imports nothing of the package"""
+    modules = {
+        "tinyvae." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts): set(imports(path))
+        for path in SOURCES
+        if path.name != "__init__.py"
+    }
+    found = {}
+
+    def floor(name, above=()):
+        if name not in found:
+            assert name not in above, f"a circle: {(*above, name)}"
+            below = [floor(other, (*above, name)) for other in modules[name] & modules.keys()]
+            found[name] = 1 + max(below, default=-1)
+        return found[name]
+
+    return {name: floor(name) for name in modules}
+
+
+def test_training_stands_low():
+    """`fit` takes what has loss_and_grads and step; it knows no checkpoint and no processes."""
+    assert floors()["tinyvae.train"] <= 3
+    above = ("checkpoint", "fast", "distributed", "blas", "mpi4py", "multiprocessing")
+    names = set(imports(PACKAGE / "train.py"))
+    assert not any(name.split(".")[-1] in above for name in names)
+    assert "processes" not in (PACKAGE / "train.py").read_text(encoding="utf-8")
+
+
+def is_check(statement):
+    """Whether a statement of a body checks arguments or sets NumPy's warnings, and no formula"""
+    called = [
+        getattr(node.func, "id", getattr(node.func, "attr", ""))
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Call)
+    ]
+    checks = any(name.lstrip("_").startswith(("check", "errstate", "as_float")) for name in called)
+    return checks or isinstance(statement, ast.Raise)
+
+
+def test_bodies_are_bare():
+    """Of all body lines of the pairs at most 10 check arguments; `takes` has the rest."""
+    lines = []
+    for name in "gaussian", "bernoulli", "layers":
+        path = PACKAGE / f"{name}.py"
+        for function in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(function, ast.FunctionDef) and not function.name.startswith("_"):
+                for node in ast.walk(function):
+                    simple = isinstance(node, ast.stmt) and not hasattr(node, "body")
+                    if (simple or isinstance(node, ast.With)) and is_check(node):
+                        lines.append(f"{name}.{function.name}:{node.lineno}")
+    assert len(lines) <= 10, lines
+
+
+def test_every_public_function_of_the_pairs_has_a_contract():
+    """Else a call from outside would go unchecked, and so would all that it calls."""
+    for name in "gaussian", "bernoulli", "layers":
+        for node in ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                decorators = [d.func.id for d in node.decorator_list if isinstance(d, ast.Call)]
+                alone = node.name == "binarize"  # it calls nothing of the package
+                assert alone or decorators[:1] in (["takes"], ["takes_real"]), node.name
+
+
+def test_what_is_fast_or_distributed_stays_small():
+    assert len(code_lines(PACKAGE / "fast.py")) < 150
+    assert len(code_lines(PACKAGE / "distributed.py")) <= 200
+    assert len(code_lines(PACKAGE / "contracts.py")) <= 150

@@ -7,7 +7,7 @@ continuous density that it suggests does not integrate to one.
 
 import numpy as np
 
-from tinyvae.contracts import takes_real
+from tinyvae.contracts import check_generator, takes_real
 from tinyvae.layers import sigmoid
 
 
@@ -42,3 +42,24 @@ def nll_backward(dnll, logits, x):
     """
     # forward:  nll = sum_d softplus(logits_d) - x_d logits_d, and softplus' = sigmoid
     return dnll[..., None] * (sigmoid(logits) - x)
+
+
+def binarize(x, rng):
+    """x_binary ~ Bernoulli(x): black-and-white pixels whose means are the grey ones.
+
+    A pixel of exactly 0 or 1 stays what it is.  `rng` is a np.random.Generator.
+
+    x, any shape, floats in [0, 1]  ->  the same shape and dtype, each element 0.0 or 1.0
+
+    >>> binarize(np.array([0.0, 1.0]), np.random.default_rng(0))
+    array([0., 1.])
+    """
+    check_generator(rng)
+    x = np.asarray(x)
+    if x.dtype.kind != "f" or not (x.min(initial=0) >= 0 and x.max(initial=1) <= 1):
+        extent = f"values from {x.min():g} to {x.max():g}" if x.dtype.kind == "f" else x.dtype
+        extent = str(extent).replace("values from nan to nan", "NaN")
+        raise ValueError(f"x must hold floats in [0, 1] to be binarized, not {extent}")
+    # float32 draws are cheaper, and as fine as the floats they are compared with.
+    u = rng.random(x.shape, np.float64 if x.dtype.itemsize > 4 else np.float32)
+    return (u < x).astype(x.dtype)  # 0 <= u < 1

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyvae import pictures
-from tinyvae.contracts import check_generator
-from tinyvae.files import DataError, contents, read_idx, read_npz
+from tinyvae.bernoulli import binarize as binarize
+from tinyvae.files import DataError, read_idx, read_npz
 
 TRAIN_SIZE = {"digits": 1500, "mnist5k": 4000}
 FULL_SETS = {"mnist": [], "fashion-mnist": [Path("/usr/share/datasets/fashion-mnist")]}
@@ -112,25 +112,6 @@ def load(name):
         f"{name!r} is neither a data set ({known}), nor an .npz file, "
         "nor a folder of images or IDX files"
     )
-
-
-def binarize(x, rng):
-    """x_binary ~ Bernoulli(x): black-and-white pixels whose means are the grey ones.
-
-    A pixel of exactly 0 or 1 stays what it is.  `rng` is a np.random.Generator.
-
-    x, any shape, floats in [0, 1]  ->  the same shape and dtype, each element 0.0 or 1.0
-
-    >>> binarize(np.array([0.0, 1.0]), np.random.default_rng(0))
-    array([0., 1.])
-    """
-    check_generator(rng)
-    x = np.asarray(x)
-    if x.dtype.kind != "f" or not (x.min(initial=0) >= 0 and x.max(initial=1) <= 1):
-        raise ValueError(f"x must hold floats in [0, 1] to be binarized, not {contents(x)}")
-    # float32 draws are cheaper, and as fine as the floats they are compared with.
-    u = rng.random(x.shape, np.float64 if x.dtype.itemsize > 4 else np.float32)
-    return (u < x).astype(x.dtype)  # 0 <= u < 1
 
 
 def _shipped(name, train_size):

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from tinyvae import data
+from tinyvae import bernoulli
 from tinyvae.contracts import (
     check_generator,
     check_images,
@@ -111,7 +111,7 @@ def mean_loss(model, x, rng, binarize=True, batch_size=1000):
 def _draw(model, x, rng, binarize):
     """What is random in one step: the black and white pixels of x, and eps (B, Z) ~ N(0, I)"""
     if binarize:
-        x = data.binarize(x, rng)
+        x = bernoulli.binarize(x, rng)
     else:
         check_range(0, 1, x=x)
     return x, rng.standard_normal((len(x), model.latent_dim), dtype=x.dtype)

@@ -276,7 +276,7 @@ def test_the_table_has_every_function_of_the_mathematics():
     for module in (gaussian, bernoulli, layers):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             public = function.__module__ == module.__name__ and not name.startswith("_")
-            if public:
+            if public and name != "binarize":  # it draws; tests/reliability/test_data.py has it
                 assert f"{module.__name__.split('.')[1]}.{name}" in CASES
 
 
