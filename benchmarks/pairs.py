@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -18,13 +20,28 @@ def environment():
     return os.environ | dict.fromkeys(names, str(THREADS))
 
 
+def on_ranks(command, ranks):
+    """That command, run by mpiexec on so many ranks, one BLAS thread for each core of theirs"""
+    beside = Path(sys.executable).with_name("mpiexec")
+    mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if mpiexec is None:
+        raise SystemExit("benchmarks: no mpiexec; pip install -e .[bench,mpi]")
+    return [mpiexec, "-n", str(ranks), *command]
+
+
 class Side:
-    """A process that holds one side ready: `run(n)` lets it do n iterations and says how long."""
+    """A process that holds one side ready: `run(n)` lets it do n iterations and says how long.
+
+    case["ranks"] is in how many ranks the side of that name runs, if its name ends in "ranks".
+    """
 
     def __init__(self, name, case):
         self.name = name
+        command = [sys.executable, "-m", "benchmarks.sides", name, json.dumps(case)]
+        if name.endswith("ranks"):
+            command = on_ranks(command, case.get("ranks", THREADS))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.sides", name, json.dumps(case)],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -100,17 +117,17 @@ def whole_process(command):
     return time.perf_counter() - start, usage.ru_maxrss / 1024, said
 
 
-def compare_processes(ours, theirs, rounds, more_memory=lambda said: 0.0):
+def compare_processes(ours, theirs, rounds, memory_of=lambda measured, said: measured):
     """Whole processes in turn  ->  Ratio of times, Ratio of peak memory, what each printed last
 
-    more_memory: the MB of a process's own helpers, from what it printed
+    memory_of: MB, from what was measured and what the process printed
     """
     results = np.empty((rounds, 2, 2))
     said = ["", ""]
     for i in range(rounds):
         for j, command in enumerate((ours, theirs)):
             seconds, memory, said[j] = whole_process(command)
-            results[i, j] = seconds * 1e3, memory + more_memory(said[j])
+            results[i, j] = seconds * 1e3, memory_of(memory, said[j])
     return [
         Ratio(results[:, 0, k] / results[:, 1, k], *np.median(results[:, :, k], axis=0))
         for k in (0, 1)

@@ -6,11 +6,16 @@ python -m benchmarks.sides NAME CASE  speaks with `benchmarks.pairs.Side` over s
 
 import itertools
 import json
+import os
 import sys
 import time
+from contextlib import ExitStack
 
 import numpy as np
 
+from benchmarks.pairs import THREADS
+
+UNTIL_THE_END = ExitStack()
 CHECKED_STEPS = 5
 BATCHES = 64
 
@@ -34,17 +39,39 @@ def tensors(case):
     return vae, batches
 
 
-def step_tinyvae(case):
-    """Forward, backward, Adam: what `fit` does for one batch."""
+def step_readable(case):
+    """Forward, backward, Adam: what `fit` does for one batch, with what is to be read."""
     from tinyvae.optim import Adam
 
     vae, batches = tensors(case)
+    return steps(vae, Adam(vae.params), batches)
+
+
+def step_tinyvae(case):
+    """The same as `tinyvae train` does it in one process."""
+    from tinyvae import fast
+    from tinyvae.optim import Adam
+
+    vae, batches = tensors(case)
+    return steps(vae, fast.InBlocks(Adam(vae.params)), batches)
+
+
+def step_ranks(case):
+    """The same as `mpiexec -n N tinyvae train` does it."""
+    from tinyvae import distributed
+    from tinyvae.optim import Adam
+
+    vae, batches = tensors(case)
+    shared_out = distributed.shared_out(distributed.world(), vae, Adam(vae.params))
+    return steps(*UNTIL_THE_END.enter_context(shared_out), batches)
+
+
+def steps(model, optimizer, batches):
     batches = itertools.cycle(batches)
-    adam = Adam(vae.params)
 
     def step():
-        loss, _, _, grads = vae.loss_and_grads(*next(batches))
-        adam.step(grads)
+        loss, _, _, grads = model.loss_and_grads(*next(batches))
+        optimizer.step(grads)
         return float(loss)
 
     return step
@@ -79,7 +106,7 @@ def torch_twin(case):
     from torch.nn import functional as F
 
     vae, batches = tensors(case)
-    params = {n: torch.tensor(v, requires_grad=True) for n, v in vae.params.items()}
+    params = {n: torch.nn.Parameter(torch.tensor(v)) for n, v in vae.params.items()}
     batches = itertools.cycle([(torch.tensor(x), torch.tensor(eps)) for x, eps in batches])
 
     def layer(name, h):
@@ -87,7 +114,7 @@ def torch_twin(case):
 
     for name in params:  # as nn.Linear keeps them: (outputs, inputs)
         if name.endswith("W"):
-            params[name] = torch.tensor(vae.params[name].T.copy(), requires_grad=True)
+            params[name] = torch.nn.Parameter(torch.tensor(vae.params[name].T.copy()))
 
     def loss(x, eps):
         h = F.relu(layer("encoder.0", x))
@@ -217,8 +244,47 @@ def likelihood_torch(case):
     return run
 
 
+def step_ddp(case):
+    """PyTorch's DistributedDataParallel over gloo, each rank with its rows of the batch."""
+    from torch import distributed as torch_distributed
+    from torch.nn.parallel import DistributedDataParallel
+
+    from tinyvae import distributed
+
+    comm = distributed.world()
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(case["port"])}
+    torch_distributed.init_process_group("gloo", rank=comm.rank, world_size=comm.size)
+    torch, params, batches, loss = torch_twin(case)
+    torch.set_num_threads(max(1, THREADS // comm.size))
+    rows = distributed.share(case["batch"], comm.rank, comm.size)
+
+    class Twin(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            for i, p in enumerate(params):
+                self.register_parameter(f"p{i}", p)
+
+        def forward(self, x, eps):
+            return loss(x[rows], eps[rows])
+
+    twin = DistributedDataParallel(Twin())
+    adam = torch.optim.Adam(twin.parameters(), 1e-3, fused=True)
+
+    def step():
+        value = twin(*next(batches))
+        adam.zero_grad()
+        value.backward()
+        adam.step()
+        return float(value.detach())
+
+    return step
+
+
 SIDES = {
     "step tinyvae": step_tinyvae,
+    "step readable": step_readable,
+    "step ranks": step_ranks,
+    "step ddp ranks": step_ddp,
     "step products": step_products,
     "step torch": step_torch,
     "step torch fused": step_torch_fused,
@@ -231,14 +297,43 @@ SIDES = {
 
 
 def main(name, case):
-    iterate = SIDES[name](case)
-    checked = [iterate() for _ in range(case.get("checked", CHECKED_STEPS))]
-    print(json.dumps(None if checked[0] is None else checked), flush=True)
-    for line in sys.stdin:
-        start = time.perf_counter()
-        for _ in range(int(line)):
-            iterate()
-        print(json.dumps(time.perf_counter() - start), flush=True)
+    from tinyvae import distributed
+
+    comm = distributed.world() if distributed.rank_among_several() is not None else None
+    with UNTIL_THE_END:
+        iterate = SIDES[name](case)
+        checked = [iterate() for _ in range(case.get("checked", CHECKED_STEPS))]
+        if checked[0] is None or name == "step ddp ranks":  # its losses are those of its rows
+            checked = None
+        answer(comm, checked)
+        for count in counts(comm):
+            start = time.perf_counter()
+            for _ in range(count):
+                iterate()
+            answer(comm, time.perf_counter() - start)
+
+
+def answer(comm, value):
+    if comm is None or comm.rank == 0:
+        print(json.dumps(value), flush=True)
+
+
+def counts(comm):
+    """How many iterations are asked for, time after time, in every rank
+
+    Ranks wait asleep: MPI's own waiting would keep a core busy while the other side is timed.
+    """
+    count = np.zeros(1, np.int64)
+    while True:
+        if comm is None or comm.rank == 0:
+            count[0] = int(sys.stdin.readline() or 0)
+        if comm is not None:
+            request = comm.Ibcast(count)
+            while not request.Test():
+                time.sleep(0.001)
+        if not count[0]:
+            return
+        yield int(count[0])
 
 
 if __name__ == "__main__":

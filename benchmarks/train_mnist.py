@@ -1,45 +1,57 @@
-"""Ten epochs of the PyTorch example's VAE on grey MNIST, start to finish, by one of four loops.
+"""Ten epochs of the PyTorch example's VAE on grey MNIST, start to finish, by one of three loops.
 
-784-400-20, relu, Adam 1e-3, batches of 128; prints the test loss, recon + kl in nats, and the peak
-memory of processes that helped, in MB.
+784-400-20, relu, Adam 1e-3, batches of 128; prints the test loss, recon + kl in nats, and, where it
+runs on several ranks, the sum of their peak memory in MB, else 0.
 
-python -m benchmarks.train_mnist tinyvae|shared|example|tuned [EPOCHS]
+python -m benchmarks.train_mnist tinyvae|example|tuned [EPOCHS]
 
-``tinyvae`` is one process, ``shared`` one for each core, as in `fit(..., processes=2)`.
+``tinyvae`` is what `tinyvae train` does, in one process or, started by mpiexec, on all its ranks.
 ``example`` is the loop of the PyTorch example: a DataLoader that converts and collates image by
 image, nn.Module, binary cross-entropy of sigmoids, Adam.  It reads the files as tinyvae does, for
 torchvision is not needed to be slow.  ``tuned`` is what a PyTorch user does next: the data as one
 tensor, slices of a permutation, logits, fused Adam.
 """
 
-import os
 import re
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.pairs import THREADS
 from tinyvae import data
 
 
-def by_tinyvae(epochs, processes):
+def by_tinyvae(epochs):
+    """The test loss, the peak memory of all ranks, and whether this is the one that tells"""
     import tinyvae
+    from tinyvae import distributed, fast
+    from tinyvae.optim import Adam
 
-    mnist, helped = data.load("mnist"), []
-    rng = np.random.default_rng(0)
-    vae = tinyvae.VAE.create(784, (400,), 20, rng=rng, activation="relu")
-    tinyvae.fit(vae, mnist.x_train, epochs=epochs, batch_size=128, rng=rng, binarize=False,
-                processes=processes,
-                report=lambda row: helped.append(peak_of_helpers()))  # fmt: skip
-    return sum(tinyvae.train.mean_loss(vae, mnist.x_test, rng, binarize=False)), helped[-1]
+    mnist, rng = data.load("mnist"), np.random.default_rng(0)
+    model = vae = tinyvae.VAE.create(784, (400,), 20, rng=rng, activation="relu")
+    optimizer, memory, tells = fast.InBlocks(Adam(vae.params)), 0, True
+    with ExitStack() as stack:
+        if distributed.rank_among_several() is not None:
+            comm = distributed.world()
+            shared_out = distributed.shared_out(comm, vae, Adam(vae.params))
+            model, optimizer = stack.enter_context(shared_out)
+            tells = comm.rank == 0
+        tinyvae.fit(model, mnist.x_train, epochs=epochs, batch_size=128, rng=rng, binarize=False,
+                    optimizer=optimizer, report=tinyvae.train.silent)  # fmt: skip
+        loss = sum(tinyvae.train.mean_loss(model, mnist.x_test, rng, binarize=False))
+        if distributed.rank_among_several() is not None:
+            of_each = np.zeros(comm.size)
+            of_each[comm.rank] = peak_memory()
+            comm.Allreduce(of_each.copy(), of_each)
+            memory = of_each.sum()
+    return loss, memory, tells
 
 
-def peak_of_helpers():
-    """MB that the processes which this one has started have had at most, in all"""
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    status = [Path(f"/proc/{child}/status").read_text() for child in children]
-    return sum(int(re.search(r"VmHWM:\s*(\d+) kB", text)[1]) for text in status) / 1024
+def peak_memory():
+    """MB that this process has had at most; what ranks share counts in each"""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024
 
 
 def by_torch(epochs, tuned):
@@ -105,7 +117,9 @@ def by_torch(epochs, tuned):
 
 if __name__ == "__main__":
     loop, epochs = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 10
-    if loop in ("tinyvae", "shared"):
-        print(*by_tinyvae(epochs, processes=THREADS if loop == "shared" else 1))
+    if loop == "tinyvae":
+        loss, memory, tells = by_tinyvae(epochs)
+        if tells:
+            print(loss, memory)
     else:
         print(by_torch(epochs, tuned=loop == "tuned"), 0)
