@@ -32,6 +32,7 @@ from tinyvae.train import mean_loss, silent
 SEED = 11
 EPOCHS = 40  # of each training
 RATE = 3e-3
+BETA = 0.05  # of step 5
 LEVELS = 17  # grey levels of the small digits: 0 to 16
 
 rng = np.random.default_rng(SEED)
@@ -197,7 +198,6 @@ for factor in [0.5, 2]:
 # takes about 2 s
 vae = GaussianVAE.create(64, (64,), 2, rng=rng, dtype=np.float64)
 eps = rng.standard_normal((100, 2))
-BETA = 0.05
 squared = vae.loss_and_grads(x_train[:100], eps, beta=BETA)[3]  # s^2 = 1: half the squared error
 vae.noise_logvar = np.log(np.array([BETA]))
 with_sigma = vae.loss_and_grads(x_train[:100], eps)[3]
@@ -355,6 +355,14 @@ with plot.style():
 #
 # ## Try it
 #
-# - `BETA = 1.0` in step 5: which of the two gradients changes?
-# - `EPOCHS = 200`: which lines of 11.9 keep rising? Which one has a floor?
-# - `LEVELS = 256` changes 11.8: the bound gets tighter. Why?
+# Try it: BETA = 1.0
+#
+# Which of the two gradients of step 5 changes?
+#
+# Try it: EPOCHS = 200
+#
+# Which lines of 11.9 keep rising? Which one has a floor?
+#
+# Try it: LEVELS = 256
+#
+# The bound of 11.8 gets tighter. Why?

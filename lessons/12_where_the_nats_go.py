@@ -35,10 +35,12 @@ from tinyvae.oracles import (
 from tinyvae.train import mean_loss, silent
 
 SEED = 12
-UNITS, NOISE_VAR = 8, 0.05  # of the linear VAE in steps 3 to 5
+UNITS = 8  # of the linear VAE in steps 3 to 5
+NOISE_VAR = 0.05  # s^2
 BETAS = 10.0, 6.0, 4.3
 FLOOR = 0.1  # free bits of step 5, in nats
-SHORT, LONG = 60, 400  # epochs in step 7
+SHORT = 60  # epochs in step 7
+LONG = 400
 
 rng = np.random.default_rng(SEED)
 digits = data.load("digits")
@@ -478,7 +480,14 @@ with plot.style():
 #
 # ## Try it
 #
-# - `FLOOR = 0.02` in step 5: below what the three strong units want. Do all units still have the
-#   same KL?
-# - `BETAS = 20.0, 6.0, 4.3`: the level is 1, above all eigenvalues. Which two numbers will come?
-# - `LONG = 1000`: does the approximation gap grow as well?
+# Try it: FLOOR = 0.02
+#
+# Below what the three strong units want. Do all units still have the same KL?
+#
+# Try it: BETAS = 20.0, 6.0, 4.3
+#
+# The first level is 1, above all eigenvalues. Which two numbers will come?
+#
+# Try it: LONG = 1000
+#
+# Does the approximation gap grow as well?
