@@ -14,7 +14,9 @@ import os
 import shlex
 import signal
 import sys
+import time
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -156,7 +158,9 @@ def program():
         status = 2
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if rank == 0 and status:  # mpiexec ends the others, which would wait for this one
+    if rank is not None and status:  # mpiexec then ends the others, which would wait for this one
+        if rank > 0 and "mpi4py.MPI" in sys.modules:
+            time.sleep(5)  # if the first rank has failed, too, its word comes first
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
@@ -550,6 +554,8 @@ def evaluate_run(args):
     """`tinyvae evaluate`: what the test images cost, in nats.    ->  exit status"""
     run = checkpoint.load_run(args.run)
     settings = _settings(run, args.run)
+    comm = _ranks()
+    estimate = evaluate.estimate if comm is None else partial(distributed.estimate, comm)
     if settings["autoencoder"]:
         raise Refused(
             f"{args.run} holds an autoencoder, which has no ELBO and no log p(x); see what it does "
@@ -567,7 +573,7 @@ def evaluate_run(args):
         x_batch = data.binarize(x[images : images + 20], rng)
         elbo.append(evaluate.elbo(run.model, x_batch, rng, samples=10))
         kl.append(gaussian.kl_to_standard_normal(*run.model.encode(x_batch)))
-        estimates.append(evaluate.estimate(run.model, x_batch, rng, args.samples))
+        estimates.append(estimate(run.model, x_batch, rng, args.samples))
     elbo, kl = (np.concatenate(parts).astype(float) for parts in (elbo, kl))
     log_px, sizes, k_hats = (np.concatenate(parts) for parts in zip(*estimates, strict=True))
     _print_mean("elbo", elbo, "= -(recon + kl)")

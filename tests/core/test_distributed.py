@@ -236,3 +236,11 @@ def test_mpiexec_is_recognised_by_what_it_sets():
     assert distributed.rank_among_several({"PMI_SIZE": "2", "PMI_RANK": "1"}) == 1
     of_open_mpi = {"OMPI_COMM_WORLD_SIZE": "3", "OMPI_COMM_WORLD_RANK": "2"}
     assert distributed.rank_among_several(of_open_mpi) == 2
+
+
+def test_evaluate_on_ranks_prints_what_one_process_prints(alone, capsys):
+    arguments = ["evaluate", str(alone), "--samples", "30"]
+    assert cli.main(arguments) == 0
+    printed = capsys.readouterr().out
+    done = on_ranks(2, "-m", "tinyvae", *arguments)
+    assert (done.returncode, done.stdout) == (0, printed), done.stderr
