@@ -84,7 +84,7 @@ function drawCodes(context, codes, size, half, font) {
   context.textBaseline = "middle";
   for (let n = 0; n < codes.length / 2; n++) {
     const label = PACKED.labels ? PACKED.labels[n] : "\u2022";
-    context.fillStyle = THEME.labels[PACKED.labels ? label % 10 : 0];
+    context.fillStyle = THEME.labels[PACKED.labels ? Math.abs(label) % 10 : 0];
     context.fillText(label, size / 2 + codes[2 * n] * scale, size / 2 - codes[2 * n + 1] * scale);
   }
 }
