@@ -209,7 +209,7 @@ def test_pages_are_quick(opens, page_8x8, page_28x28):
 
 
 def test_slow_page_is_seen(opens, page_8x8):
-    work = "for (let i = 0; i < 3e7; i++) window.spun = i;"
+    work = "for (let i = 0; i < 1e8; i++) window.spun = i;"
     slow = planted(page_8x8, "function sayPixel() {", f"function sayPixel() {{ {work}")
     with opens(slow) as page, pytest.raises(AssertionError):
         quick(page)

@@ -437,13 +437,16 @@ def test_figures_of_the_teachers_page(opens, page_8x8):
             page.wait_for_timeout(50)
             said = figures(page)
             assert [said[name] for name in ("recon", "kl", "gap", "log-px")] == numbers, address
+
+
+@pytest.mark.slow
+def test_costs_of_the_teachers_page(opens, page_8x8):
+    with opens(page_8x8) as page:
         page.evaluate("() => { while (training.epoch < EPOCHS) trainBatch(); showTraining(); }")
         costs = page.evaluate("nets.map((net) => net.cost.toFixed(1))")
         text = (explorers.FOLDER.parent / "explorer.md").read_text("utf-8")
-        assert (
-            "autoencoder {}, and recon + KL of {} (beta 0.25), {} (beta 1), {}".format(*costs)
-            in text
-        )
+        said = "autoencoder {}, and recon + KL of {} (beta 0.25), {} (beta 1), {}"
+        assert said.format(*costs) in text
 
 
 # --- training ------------------------------------------------------------------------------------

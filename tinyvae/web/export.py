@@ -69,7 +69,7 @@ def gaussians():
 
     Its model is the linear-Gaussian one of lesson 3, and its x that lesson's.
     """
-    rng = np.random.default_rng(9)  # lesson 3's SEED
+    rng = np.random.default_rng(3)  # lesson 3's SEED
     model = LinearGaussian.random(data_dim=5, latent_dim=2, rng=rng)
     lesson = {
         "W": model.W.tolist(),

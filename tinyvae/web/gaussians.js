@@ -437,13 +437,7 @@ const PRIOR = { mean: [0, 0], cov: identity(2) },
 const LOG_PX = logEvidence(LESSON, LESSON.x),
   SHOWN = 20; // nats that the bar holds
 const FIVE = {
-  "far off": {
-    mean: [2, -1],
-    cov: [
-      [0.5, -0.2],
-      [-0.2, 0.3],
-    ],
-  },
+  "far off": { mean: TRUTH.mean.map((m) => m + 2), cov: identity(2) },
   "the prior": PRIOR,
   "too narrow": { mean: TRUTH.mean, cov: TRUTH.cov.map((row) => row.map((v) => 0.1 * v)) },
   close: {
@@ -455,7 +449,13 @@ const FIVE = {
   },
   "the posterior": TRUTH,
 };
-const guess = { m1: 0, m2: 0.9, s1: 0.8, s2: 0.5, angle: 60 };
+const guess = {
+  m1: TRUTH.mean[0] + 0.7,
+  m2: TRUTH.mean[1] - 0.7,
+  s1: 0.8,
+  s2: 0.5,
+  angle: 60,
+};
 let exact = null; // the very q of a button, until it is moved
 const qNow = () => exact || gaussianOf(guess);
 
