@@ -859,8 +859,12 @@ def arguments(parser):
 def options(args):
     """These options, from parsed arguments, by name; for commands
 
-    Hypothesis then leaves no folder behind: where it keeps things cannot be written.
+    Hypothesis then leaves no folder behind: where it keeps things cannot be written.  BLAS gets one
+    thread: more of them make the small matrices of the laws slower, on a busy machine four times.
     """
+    import threadpoolctl
+
+    threadpoolctl.threadpool_limits(1)
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.path.join(os.devnull, "hypothesis"))
     if _current_folder() is None:  # it was deleted, and Hypothesis cannot be imported in it
         os.chdir(os.path.abspath(os.sep))
