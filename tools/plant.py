@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tinyvae import gaussian
-from tinyvae.beyond import importance, likelihoods, linear, posterior
+from tinyvae.beyond import discrete, importance, likelihoods, linear, posterior
 from tinyvae.classroom.lesson import Row, sink
 from tinyvae.classroom.museum import catalogue as bugs
 
@@ -119,6 +119,26 @@ def kl_without_log_det(mu, raw, right=posterior.kl_to_standard_normal):
     return right(mu, raw) + np.trace(raw, axis1=-2, axis2=-1)
 
 
+def class_kl_without_log_classes(q, right=discrete.kl_to_uniform):
+    return right(q) - np.log(q.shape[-1])
+
+
+def softmax_backward_of_each(dq, q):
+    return q * dq
+
+
+def score_without_mean(f, z, q, baseline=0.0):
+    return (f - baseline)[..., None] * z
+
+
+def temperature_left_out(dy, y, temperature, right=discrete.gumbel_softmax_backward):
+    return right(dy, y, 1.0)
+
+
+def class_nll_without_offset(x, W, b, right=discrete.nll_each):
+    return right(x, W, 0 * b)
+
+
 # name -> what is replaced by what
 MISTAKES = {
     "sample-with-covariance-as-root": {"tinyvae.gaussian:sample": sample_with_covariance_as_root},
@@ -149,6 +169,17 @@ MISTAKES = {
         "tinyvae.beyond.posterior:root_backward": root_backward_without_exp
     },
     "kl-without-log-det": {"tinyvae.beyond.posterior:kl_to_standard_normal": kl_without_log_det},
+    "class-kl-without-log-classes": {
+        "tinyvae.beyond.discrete:kl_to_uniform": class_kl_without_log_classes
+    },
+    "softmax-backward-of-each": {
+        "tinyvae.beyond.discrete:softmax_backward": softmax_backward_of_each
+    },
+    "score-without-mean": {"tinyvae.beyond.discrete:score_gradient": score_without_mean},
+    "temperature-left-out": {
+        "tinyvae.beyond.discrete:gumbel_softmax_backward": temperature_left_out
+    },
+    "class-nll-without-offset": {"tinyvae.beyond.discrete:nll_each": class_nll_without_offset},
     "half-lost-for-noise": {"tinyvae.beyond.linear:expected_nll_backward": half_lost_for_noise},
 }
 
