@@ -274,10 +274,10 @@ def test_guard_works_here_too(body, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("EXERCISE = True", "mine.py says EXERCISE = True: there are 1 to 12"),
-        ("EXERCISE = 2.0", "mine.py says EXERCISE = 2.0: there are 1 to 12"),
-        ("EXERCISE = 99", "mine.py says EXERCISE = 99: there are 1 to 12"),
-        ("EXERCISE = [2]", "mine.py says EXERCISE = [2]: there are 1 to 12"),
+        ("EXERCISE = True", "mine.py says EXERCISE = True: there are 1 to 13"),
+        ("EXERCISE = 2.0", "mine.py says EXERCISE = 2.0: there are 1 to 13"),
+        ("EXERCISE = 99", "mine.py says EXERCISE = 99: there are 1 to 13"),
+        ("EXERCISE = [2]", "mine.py says EXERCISE = [2]: there are 1 to 13"),
     ],
 )
 def test_file_that_is_no_exercise_is_refused(line, says, tmp_path):
@@ -671,6 +671,27 @@ WRONG = {
         (lambda q: np.mean(np.sum(q * np.log(q * q.shape[1]), axis=1)), ""),
         (lambda q: right[12].information(q) / np.log(2), ""),
         (lambda q: np.sum(q * np.log(q / q.mean(axis=0))), ""),
+    ],
+    (13, "elbo"): [
+        (lambda q, log_px: (q * (log_px - np.log(q))).sum(axis=1), ""),
+        (lambda q, log_px: (q * (log_px + np.log(q.shape[1]) - np.log(q))).sum(axis=1), ""),
+        (lambda q, log_px: -right[13].elbo(q, log_px), ""),
+        (lambda q, log_px: right[13].elbo(q, log_px).mean(), ""),
+    ],
+    (13, "elbo_gradient"): [
+        (lambda q, f: q * f, ""),
+        (lambda q, f: q * (f - f.mean(axis=1, keepdims=True)), ""),
+        (lambda q, f: f - (q * f).sum(axis=1, keepdims=True), ""),
+    ],
+    (13, "score_gradient"): [
+        (lambda f, z, q, baseline: (f - baseline)[:, None] * z, ""),
+        (lambda f, z, q, baseline: f[:, None] * (z - q), ""),
+        (lambda f, z, q, baseline: (f - baseline)[:, None] * (q - z), ""),
+    ],
+    (13, "gumbel_softmax"): [
+        (lambda a, g, t: right[13].gumbel_softmax(a, t * g, t), ""),
+        (lambda a, g, t: right[13].gumbel_softmax(a, g, 1.0), ""),
+        (lambda a, g, t: right[13].gumbel_softmax(a, g, 1 / t), ""),
     ],
 }
 # fmt: on

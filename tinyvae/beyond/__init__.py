@@ -6,7 +6,8 @@ importance      the bound of S importance weights, its gradient, the gradient wi
 linear          the VAE whose maps are linear and whose expectations are exact; free bits
 likelihoods     grey pixels: the continuous Bernoulli, a Gaussian with a learned variance
 posterior       a q(z|x) with a full covariance
+discrete        a z that is a class: exact sums, and gradients by draws
 ==============  ==================================================================================
 
-Everything is in nats.  Lessons 9 to 12 show what each is for.
+Everything is in nats.  Lessons 9 to 14 show what each is for.
 """

@@ -152,6 +152,7 @@ TITLES = {
     10: "the linear VAE",
     11: "the right likelihood",
     12: "where the nats go",
+    13: "a discrete z",
 }
 HOLES: dict[int, list[Hole]] = {number: [] for number in TITLES}
 
@@ -947,3 +948,75 @@ def _(f, q):
         for n, k in product(range(q.shape[0]), range(q.shape[1]))
     ]
     yield "nats", f(q), sum(p * math.log(p / (p_x * p_z)) for p, p_x, p_z in both)
+
+
+# ---- 13: a discrete z ----------------------------------------------------------------------------
+
+SHARES = Given("B K", POSITIVE, then=rows_of_shares)
+class_elbo = hole(13, "elbo", "elbo")
+
+
+@class_elbo.law("sum_k q_k [ log p(x|k) - log K - log q_k ]", q=SHARES, log_px="B K")
+def _(f, q, log_px):
+    true = [
+        sum(
+            share * (term - math.log(len(row) * share))
+            for share, term in zip(row, terms, strict=True)
+        )
+        for row, terms in zip(q.tolist(), log_px.tolist(), strict=True)
+    ]
+    yield "elbo", f(q, log_px), np.array(true)
+
+
+elbo_gradient = hole(13, "elbo_gradient", "da")
+
+
+def softmax_rows(a):
+    return np.exp(a) / np.exp(a).sum(axis=1)[:, None]
+
+
+@elbo_gradient.law("d sum_k softmax(a)_k f_k / da", q=SHARES, values="B K")
+def _(f, q, values):
+    true = vector_jacobian(
+        lambda a: (softmax_rows(a) * values).sum(axis=1),
+        np.log(q),
+        np.ones(len(q)),
+        method=complex_step,
+    )
+    yield "da", f(q, values), true
+
+
+score_gradient = hole(13, "score_gradient", "da")
+
+
+@score_gradient.law(
+    "averaged over z ~ q: d sum_k q_k f_k / da, for every baseline",
+    q=Given("K", POSITIVE, then=lambda entries: entries / entries.sum()),
+    values="K",
+    baseline="",
+)
+def _(f, q, values, baseline):
+    each = f(values, np.eye(len(q)), q, baseline)
+    shaped("da", each, (len(q), len(q)))
+    true = complex_step(lambda a: np.exp(a) @ values / np.exp(a).sum(), np.log(q))
+    yield "the average", q @ each, true
+
+
+@score_gradient.law(
+    "a baseline is taken from f",
+    q=Given("K", POSITIVE, then=lambda entries: entries / entries.sum()),
+    values="K",
+    baseline="",
+)
+def _(f, q, values, baseline):
+    z = np.eye(len(q))
+    yield "da", f(values, z, q, baseline), f(values - baseline, z, q, 0.0)
+
+
+gumbel_softmax = hole(13, "gumbel_softmax", "y")
+
+
+@gumbel_softmax.law("softmax( (a + g) / t )", a="B K", gumbel="B K", t=positive(""))
+def _(f, a, gumbel, t):
+    true = [[math.exp(x) for x in row] for row in ((a + gumbel) / t).tolist()]
+    yield "y", f(a, gumbel, t), np.array([[x / math.fsum(row) for x in row] for row in true])
