@@ -291,7 +291,8 @@ with plot.style():
     right.plot(epochs, [row["kl"] for row in history], color=blue)
     right.plot(epochs, [row["test_kl"] for row in history], "--", color=blue)
     right.set_title(
-        f"kl rises from {history[0]['test_kl']:.1f} to {final['test_kl']:.1f} nats:\n"
+        f"kl {'rises' if final['test_kl'] > history[0]['test_kl'] else 'falls'} from "
+        f"{history[0]['test_kl']:.1f} to {final['test_kl']:.1f} nats:\n"
         "the price of saying where it lies"
     )
     right.set(xlabel="epoch", ylabel="KL, nats per image", ylim=(0, None))
