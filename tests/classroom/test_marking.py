@@ -325,6 +325,25 @@ def test_cell_starts_no_process(monkeypatch):
     assert check_here("reparameterize", namespace=space_of(RIGHT)).right
 
 
+def test_cell_needs_nothing_that_a_browser_lacks(tmp_path):
+    code = (
+        "import sys\n"
+        "for name in ('fcntl', 'resource', 'termios', 'pty', '_multiprocessing'):\n"
+        "    sys.modules[name] = None\n"
+        "import numpy as np\nfrom tinyvae.classroom import check_here\n" + RIGHT +
+        "\nreport = check_here('reparameterize')\n"
+    )  # fmt: skip
+    (tmp_path / "cell.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "cell.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.endswith("All right.\n"), done.stderr
+
+
 # ---- the page ------------------------------------------------------------------------------------
 
 
