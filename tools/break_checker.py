@@ -248,31 +248,34 @@ def run(attack):
 
 LEAVES = """
 import os, subprocess, sys, time
+here = os.path.dirname(__file__)
 daemon = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"],
                           start_new_session=True)
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        open("grandchild", "w").write(str(os.getpid()))
+        open(f"{here}/grandchild", "w").write(str(os.getpid()))
         time.sleep(300)
     os._exit(0)
-open("pids.new", "w").write(f"{os.getpid()} {daemon.pid} {os.environ['TMPDIR']}")
-while not os.path.exists("grandchild") or not open("grandchild").read():
+open(f"{here}/pids.new", "w").write(f"{os.getpid()} {daemon.pid} {os.environ['TMPDIR']}")
+while not os.path.exists(f"{here}/grandchild") or not open(f"{here}/grandchild").read():
     time.sleep(0.01)
-os.rename("pids.new", "pids")
+os.rename(f"{here}/pids.new", f"{here}/pids")
 """
 ENDINGS = ("by itself", "SIGTERM", "SIGHUP", "SIGKILL", "SIGINT")
 
 
-def end(ending):
+def end(ending, words=("check", "kl", "mine.py")):
     """End the checker while a file loops that has left processes; "" or what is still there"""
     loops = RIGHT.replace("return", "while True: pass\n    return")
-    source = LEAVES + (RIGHT if ending == "by itself" else loops)
+    source = "EXERCISE = 4\n" + LEAVES + (RIGHT if ending == "by itself" else loops)
+    if words[0] == "mark":
+        source += "while True: pass\n"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         (path / "mine.py").write_text(source)
         checker = subprocess.Popen(
-            command("check", "kl", "mine.py", "--timeout", "100"), cwd=folder,
+            command(*words, "--timeout", "100"), cwd=folder,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         if not _wait(lambda: (path / "pids").exists(), PATIENCE):
@@ -363,6 +366,8 @@ def as_module():
 OTHERS = {
     **{f"the checker ends {'' if e == 'by itself' else 'by '}{e}": lambda e=e: end(e)
        for e in (ENDINGS if LINUX else ())},
+    **{f"marking ends by {e}": lambda e=e: end(e, ("mark", "."))
+       for e in (("SIGTERM", "SIGKILL", "SIGINT") if LINUX else ())},
     "python -m tinyvae beside a string.py": as_module,
     "the current folder is deleted": deleted_folder,
     "a wrong KL under python -O": optimised,

@@ -59,6 +59,11 @@ def test_whatever_the_file_started_ends_with_the_checker(ending):
     assert attacks.end(ending) == ""
 
 
+@LINUX
+def test_whatever_a_submission_started_ends_with_the_marking():
+    assert attacks.end("SIGKILL", ("mark", ".")) == ""
+
+
 def test_python_without_asserts_refuses_all_the_same():
     assert attacks.optimised() == ""
 

@@ -4,7 +4,9 @@ Laws, truths and verdicts are computed here; the files themselves run in the kee
 """
 
 import json
+import os
 import sys
+import threading
 import time
 
 from tinyvae.classroom.checker import sandbox
@@ -26,8 +28,21 @@ def mark(path, *, exercise, seed, timeout, limit, keeper):
         return unjudged(path, reason, exercise)
 
 
+def end_with_parent():
+    """End this process, and with it the keeper and what it keeps, when its parent is gone"""
+    parent = os.getppid()
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main():
     """Read a line of JSON, mark that file, print a line of JSON, until there is no more"""
+    end_with_parent()
     keeper = sandbox.new_keeper()
     try:
         for line in sys.stdin:
