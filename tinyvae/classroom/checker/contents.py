@@ -197,6 +197,8 @@ def judge(function, kind, name=None, seed=0):
             findings = JUDGES[kind](function, seed)
     except CannotRun as reason:
         return Verdict(name, "cannot", message=_sentence(reason)), []
+    except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
+        return Verdict(name, "cannot", message=_unforeseen(error)), []
     return verdict_of(name, kind, findings), findings.told
 
 
@@ -207,6 +209,8 @@ def judge_model(file, name, seed=0):
             findings = vae.judge(file, name, seed)
     except CannotRun as reason:
         return Verdict(name or "the model", "cannot", message=_sentence(reason)), []
+    except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
+        return Verdict(name or "the model", "cannot", message=_unforeseen(error)), []
     return verdict_of(name or "the model", "vae", findings), findings.told
 
 
@@ -233,6 +237,12 @@ def _judge_kl(function, name, seed):
         ),
         list(found.notes),
     )
+
+
+def _unforeseen(error):
+    """One sentence where the judge itself fails on what a function answered"""
+    said = escape(f"{type(error).__name__}: {error}", 100)
+    return f"Its answers are of a kind that was not foreseen ({said}); please report it."
 
 
 def _sentence(reason):

@@ -548,19 +548,17 @@ def set_seed(seed):
 
 
 def _random_states():
-    states = {"python": random.getstate(), "numpy": np.random.get_state()}  # noqa: NPY002
+    """{library: its global random state, as something that is compared quickly}"""
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002
+    states = {"python": random.getstate(), "numpy": (kind, keys.tobytes(), *rest)}
     if "torch" in sys.modules:
-        states["torch"] = sys.modules["torch"].get_rng_state().numpy().copy()
+        states["torch"] = sys.modules["torch"].get_rng_state().numpy().tobytes()
     return states
 
 
 def _drew(before):
     after = _random_states()
-    flat = {name: repr(state) if name != "torch" else state.tobytes()
-            for name, state in before.items()}  # fmt: skip
-    now = {name: repr(state) if name != "torch" else state.tobytes()
-           for name, state in after.items()}  # fmt: skip
-    return tuple(name for name in flat if flat[name] != now[name])
+    return tuple(name for name, state in before.items() if state != after[name])
 
 
 # ---- gradients -----------------------------------------------------------------------------------

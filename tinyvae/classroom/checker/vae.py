@@ -409,6 +409,8 @@ def judge(file, name=None, seed=0):
             return findings
         raise CannotRun(f"the loss of {model.name} cannot be called: {reason}") from None
     fit = _elbo(model, findings, found, reading, rng)
+    _shapes(model, findings, found)
+    _weight(model, findings, fit, found)
     _below_log_px(model, findings, fit, found, rng)
     _samples(model, findings, rng)
     _gradient(model, findings, found, rng)
@@ -630,13 +632,13 @@ def _fits(model, found, recons, path, tolerance, reading, only_right):
         for i in np.flatnonzero(errors <= tolerance * size):
             A = np.stack([u, np.ones_like(u)], axis=1)
             (a, c), *_ = np.linalg.lstsq(A, y - b[i] * V[:, i], rcond=None)
-            if abs(a) * np.std(u) >= 10 * tolerance * size:
+            if a and abs(a) * np.std(u) >= 10 * tolerance * size:
                 good.append((R, terms_k[i], float(a), float(b[i]), float(c)))
     good.sort(
         key=lambda g: (
             not (g[0].right and g[1].right),
             g[1].reading != (reading or "logvar"),
-            abs(abs(g[3] / g[2]) - 1) > 0.03,
+            abs(abs(g[3]) - abs(g[2])) > 0.03 * abs(g[2]),
         )
     )
     return good[:3]
@@ -814,6 +816,65 @@ def _fit_in_the_mean(model, findings, reading, rng):
         ),
     )
     return None
+
+
+def _shapes(model, findings, found):
+    """A column (B, 1) beside a row (B,) among the terms of the loss"""
+    if "loss" not in model or model.global_loss or not found:
+        return
+    record = found[0]
+    try:
+        value = model.call("loss", model.inputs("loss", record.x, record.seed, record.eps))
+    except Unusable:
+        return
+    shapes = {np.shape(part(value, path)) for path in paths(value)}
+    wrong = []
+    if {(B, 1), (B,)} <= shapes or (B, B) in shapes:
+        wrong = [
+            Mistake(
+                "A column (B, 1) and a row (B,) are among its terms: their sum is (B, B).",
+                "column-plus-row",
+            )
+        ]
+    findings.law("shapes", "one number for a batch, or one for each example", wrong)
+
+
+def _weight(model, findings, fit, found):
+    """An argument that weighs the KL does so"""
+    if fit is None or "loss" not in model or model.global_loss:
+        return
+    weights = [p.name for p in model["loss"].parameters or () if role_of(p.name) == "weight"]
+    if not weights:
+        return
+    path, _, R, K, a, b, _ = fit
+    record, name = found[0], weights[0]
+    law = ("beta", f"{name} is the weight of the KL")
+    values = []
+    for beta in (1.0, 3.0):
+        parameters = [p for p in model["loss"].parameters if p.required and not p.variadic]
+        try:
+            given = model.inputs("loss", record.x, record.seed, record.eps)
+            keywords = {}
+            for i, p in enumerate(parameters):
+                if p.name == name:
+                    given[i] = beta
+            if name not in [p.name for p in parameters]:
+                keywords = {name: beta}
+            value = model.call("loss", given, record.seed, keywords=keywords)
+            values.append(_totals(value)[path])
+        except (Unusable, KeyError):
+            findings.law(*law, note="not judged: its loss takes more than x")
+            return
+    kl = t.feature(K, t.Values(mu=record.mu, s=record.s), len(values[0]) == B)
+    moved, true = values[1] - values[0], 2 * b * kl
+    if R.right and np.allclose(moved, 0, atol=1e-3 * np.abs(true).max()):
+        findings.law(*law, Mistake(f"{name} is accepted and not used.", "beta-ignored"))
+    elif not np.allclose(moved, true, rtol=0.02, atol=1e-4 * abs(a)):
+        findings.law(
+            *law, Mistake(f"{name} is not the weight of the KL.", "beta-on-reconstruction")
+        )
+    else:
+        findings.law(*law)
 
 
 def _below_log_px(model, findings, fit, found, rng):
