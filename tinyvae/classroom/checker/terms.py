@@ -198,6 +198,11 @@ def _wrong_reconstructions():
         f"cross-entropy {grey}", lambda v: bernoulli(v.x, v.r), museum="target-as-prediction"
     )
     yield Term(
+        f"cross-entropy of logits {grey}",
+        lambda v: bernoulli(v.x, sigmoid(v.r)),
+        museum="target-as-prediction",
+    )
+    yield Term(
         "cross-entropy of sigmoid(sigmoid(logits))",
         lambda v: bernoulli_logits(sigmoid(v.r), v.x),
         museum="sigmoid-twice",

@@ -411,6 +411,8 @@ def judge(file, name=None, seed=0):
     fit = _elbo(model, findings, found, reading, rng)
     _shapes(model, findings, found)
     _weight(model, findings, fit, found)
+    _fewer(model, findings, fit, found)
+    _sure(model, findings, fit, found)
     _below_log_px(model, findings, fit, found, rng)
     _samples(model, findings, rng)
     _gradient(model, findings, found, rng)
@@ -549,9 +551,14 @@ def _ways(model, found, reading):
         for record in found
     ]
     first = [reading] if reading else ["logvar", "log std", "std", "variance"]
-    for r in [*first, "no noise", *(r for r in of_sampler.STD if r not in first)]:
+    small = [f"{factor} {r}" for factor in (0.1, 0.01, 0.5, 0.05) for r in first]
+    for r in [*first, "no noise", *(r for r in of_sampler.STD if r not in first), *small]:
+        factor, _, of = r.partition(" ") if r in small else ("1", "", r)
         with np.errstate(all="ignore"):
-            stds = [0 * rec.s if r == "no noise" else of_sampler.STD[r](rec.s) for rec in found]
+            stds = [
+                0 * rec.s if r == "no noise" else float(factor) * of_sampler.STD[of](rec.s)
+                for rec in found
+            ]
         if not all(np.all(np.isfinite(std)) for std in stds):
             continue
         for i in range(1 if r == "no noise" else len(eps[0])):
@@ -654,6 +661,9 @@ def _meaning(model, fit, reading):
         wrong.append(Mistake(f"Its KL is {K.says}.", museum(K.museum)))
     if r == "no noise":
         wrong.append(Mistake("Its loss decodes mu: no noise is drawn.", "no-noise-at-test"))
+    elif r[:2] == "0.":
+        said = f"The noise in z has the standard deviation {r.partition(' ')[0]}, not 1."
+        wrong.append(Mistake(said, "noise-too-small"))
     elif r and K.right and r != K.reading:
         name = "std-is-exp-logvar" if (r, K.reading) == ("log std", "logvar") else "two-conventions"
         wrong.append(
@@ -674,6 +684,9 @@ def _meaning(model, fit, reading):
     short = name.rpartition(".")[2].lower()
     is_elbo = bool(re.search(r"elbo", short)) and not re.search(r"loss|neg|nelbo|minus", short)
     is_elbo = is_elbo or bool(path and str(path[-1]).lower() == "elbo")
+    if abs(b) < 1e-6 * abs(a):
+        wrong = [m for m in wrong if m.says.startswith("Its rec")]
+        return [*wrong, Mistake("The KL is missing.", "kl-to-itself")], told
     if a * b < 0:
         wrong.append(Mistake("The KL is subtracted from the loss, not added.", "kl-subtracted"))
     elif (a < 0) != is_elbo and R.right:
@@ -873,6 +886,63 @@ def _weight(model, findings, fit, found):
         findings.law(
             *law, Mistake(f"{name} is not the weight of the KL.", "beta-on-reconstruction")
         )
+    else:
+        findings.law(*law)
+
+
+def _fewer(model, findings, fit, found):
+    """With fewer examples the two terms keep their weights"""
+    if fit is None or not model.takes_eps:
+        return
+    path, r, R, K, a, b, c = fit
+    if not (R.right and K.right and r == K.reading) or abs(c) > 1e-6 * abs(a):
+        return
+    record, n = found[0], B - 2
+    x, eps = record.x[:n], record.eps[:n]
+    try:
+        total = model.losses(x, record.seed, eps).get(path)
+        z = record.mu + of_sampler.STD[r](record.s) * record.eps
+        recon = model.decode(z, record.x)
+    except Unusable:
+        return
+    if total is None or total.size != 1:
+        return
+    v = t.Values(x=x.reshape(n, -1), r=recon[:n], mu=record.mu[:n], s=record.s[:n])
+    averaged = abs(a) < 0.9
+    a_now = a * B / n if averaged else a
+    b_now = (float(total[0]) - a_now * R.value(v).sum()) / K.value(v).sum()
+    law = ("batch size", "the weight of the KL does not depend on the number of examples")
+    if np.isclose(b_now / a_now, b / a, rtol=1e-2):
+        findings.law(*law)
+    else:
+        said = f"The weight of the KL is {b / a:.3g} for {B} examples, {b_now / a_now:.3g} for {n}."
+        findings.law(*law, Mistake(said, "kl-weighted-by-batch"))
+
+
+def _sure(model, findings, fit, found):
+    """Far from the origin the decoder is sure: nothing is clipped, all is finite"""
+    if fit is None or not model.takes_eps:
+        return
+    path, r, R, K, a, b, c = fit
+    if not (R.right and K.right and r == K.reading and R.reading == "logits"):
+        return
+    record = found[0]
+    law = ("far away", "the same where the decoder is sure of its pixels")
+    eps = 100 * record.eps
+    try:
+        recon = model.decode(record.mu + of_sampler.STD[r](record.s) * eps, record.x)
+        total = model.losses(record.x, record.seed, eps)[path]
+    except (Unusable, KeyError):
+        return
+    v = t.Values(x=record.x.reshape(B, -1), r=recon, mu=record.mu, s=record.s)
+    true = a * R.value(v) + b * K.value(v) + c / B
+    true = true if total.size == B else true.sum()
+    if not np.all(np.isfinite(total)):
+        said = "It is not finite where the decoder is sure of its pixels: log 0."
+        findings.law(*law, Mistake(said, "log-of-sigmoid"))
+    elif not np.allclose(total, true, rtol=1e-3):
+        said = "Where the decoder is sure of its pixels the loss is off: it is clipped."
+        findings.law(*law, Mistake(said, "probabilities-clipped"))
     else:
         findings.law(*law)
 
