@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-MOST_MEMBERS = 50_000  # zipfile lists them in a third of a second
 CHUNK = 1 << 20  # bytes read at a time
+MOST_MEMBERS = 50_000  # zipfile lists them in a third of a second
 
 
 class ArchiveError(ValueError):

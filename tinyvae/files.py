@@ -18,8 +18,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from tinyvae.archive import CHUNK, Archive, ArchiveError
-
+CHUNK = 1 << 20  # bytes read at a time
 ARRAYS = "x_train", "x_test", "y_train", "y_test"
 MOST_MEMBERS = 10_000  # of a gzip file: one as a rule, more from programs that pack in parallel
 UBYTE = 8  # the code of unsigned bytes in an IDX header
@@ -57,6 +56,8 @@ def read_npz(path):
 
     x (N, D) or (N, height, width), uint8 or float32 in [0, 1];  y (N,) int64
     """
+    from tinyvae.archive import Archive, ArchiveError  # with it zipfile: a tenth of NumPy's import
+
     with _opened(path, "an .npz file") as (file, size):
         try:
             archive, arrays, room = Archive(file, size, compressed=True), {}, _allowed_bytes(size)
