@@ -121,6 +121,11 @@ COMMANDS = {
         "tinyvae check kl mine.py:my_kl",
         "tinyvae.classroom.checker.kl",
     ),
+    "exercise": Command(
+        "put an exercise here: write, derive, debug or explain",
+        "tinyvae exercise 5 --kind derive",
+        "tinyvae.classroom.marking.handout",
+    ),
     "mark": Command(
         "mark a folder of submissions of exercises",
         "tinyvae mark handed_in --csv marks.csv --feedback feedback --hints 1",
