@@ -255,6 +255,9 @@ def _leaf(value):
     return array.astype(float) if array.dtype.kind in "fiu" else None
 
 
+COUNT = re.compile(r"[kKS]|n|num_?samples|n_?samples|n_?iw|num_?importance\w*|iwae_?k|samples")
+
+
 def bounds(function):
     """Bounds that can be called.  CannotRun if there is none"""
     names = [p.name for p in function.parameters or () if p.required and not p.variadic]
@@ -262,7 +265,7 @@ def bounds(function):
         raise CannotRun(f"{function.shown_name} takes no log-weights")
     kinds = {}
     for name in names:
-        role = role_of(name)
+        role = "count" if COUNT.fullmatch(name) else role_of(name)
         kinds[name] = (
             role
             if role in ("z", "mu", "s", "count")
@@ -316,8 +319,8 @@ def judge(function, seed=0):
     findings = Findings(takes=f"{', '.join(found[0].kinds)}; {function.library}")
     hits = [hit for bound in found if (hit := _hit(bound, seed))]
     best = next((hit for hit in hits if hit.right and hit.form.right), hits[0] if hits else None)
-    surrogate = _surrogate(found, seed)
-    if surrogate and (best is None or not best.right):
+    is_sum = best is not None and not best.says and best.form.name == "weighted-sum-of-logs"
+    if is_sum and _surrogate(found, seed):
         findings.law(*LAW, note="its gradient is the bound's, its value is not")
         findings.told.append(
             "Right as a loss to differentiate: softmax(log w), detached, times log w. Its value is "

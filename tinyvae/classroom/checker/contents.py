@@ -8,6 +8,7 @@ $ tinyvae check 03_elbo.py                an exercise
 'sampler'
 """
 
+import contextlib
 import re
 import sys
 from dataclasses import replace
@@ -417,15 +418,15 @@ def main(path, function=None, *, kind=None, json=False, hints=ALL_HINTS, seed=0,
     prog = f"tinyvae check {kind}" if kind else "tinyvae check"
     shown = sandbox.short(path)
     try:
-        with sandbox.open_file(path, seed=seed, **options) as file:
-            if not json and _compiles(path):
+        runs = _compiles(path)
+        with sandbox.open_file(path, seed=seed, lenient=runs, **options) as file:
+            if not json and runs:
                 print(_ascii(shown), flush=True)
-            if kind is None and function is None and not found_in(file):
-                exercise = exercises.which_exercise(file, None, shown) if file.functions() else None
-                if exercise:
-                    report = exercises.judge_file(file, exercise=exercise, seed=seed, shown=shown)
-                    return _printed(report, prog, json, hints)
-            report = judge_file(file, kind=kind, function=function, seed=seed, shown=shown)
+            try:
+                report = _report(file, kind, function, seed, shown)
+            except CannotRun as reason:
+                notes = [note for note in file.notes() if note.startswith("importing")]
+                raise CannotRun(". ".join([str(reason), *notes[:1]])) from None
             report.notes += file.notes()
     except CannotRun as reason:
         print(f"{prog}: {_ascii(reason)}", file=sys.stderr)
@@ -433,6 +434,15 @@ def main(path, function=None, *, kind=None, json=False, hints=ALL_HINTS, seed=0,
             print(exercises.unjudged(path, reason).as_json())
         return 2
     return _printed(report, prog, json, hints)
+
+
+def _report(file, kind, function, seed, shown):
+    """The Report on a file: on what it holds, or on an exercise that its names say it is"""
+    if kind is None and function is None and not found_in(file):
+        with contextlib.suppress(CannotRun):
+            exercise = exercises.which_exercise(file, None, shown)
+            return exercises.judge_file(file, exercise=exercise, seed=seed, shown=shown)
+    return judge_file(file, kind=kind, function=function, seed=seed, shown=shown)
 
 
 def _printed(report, prog, json, hints):

@@ -405,7 +405,9 @@ def judge(file, name=None, seed=0):
     try:
         found = records(model, rng)
     except Unusable as reason:
-        if findings.laws and not findings.right:
+        alone = any(law[0] == "loss function" for law in findings.laws)
+        if alone or not findings.right:
+            findings.law(*ELBO_LAW, note=f"not judged as a whole: {reason}")
             return findings
         raise CannotRun(f"the loss of {model.name} cannot be called: {reason}") from None
     fit = _elbo(model, findings, found, reading, rng)
