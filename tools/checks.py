@@ -3,7 +3,8 @@
     python -m tools.checks        writes the museum's checks.json, which docs/bugs.md shows
 
 The checks are tests/core/test_identities.py.
-Each mistake is planted into the package, then the checks are run: those that fail see it.
+Each mistake is planted into the package, then the checks are run: those that fail see it.  Beside
+them stand the laws of the checker that see a wrong KL (`tools.kill_matrix`).
 """
 
 import functools
@@ -15,7 +16,7 @@ from tests.core import test_identities as identities
 from tinyvae.classroom.museum import catalogue as bugs
 from tinyvae.classroom.museum.entry import CHECKED
 from tinyvae.classroom.museum.planting import places
-from tools import museum_pages
+from tools import kill_matrix, museum_pages
 
 CHECKS = [name for name in vars(identities) if name.startswith("test_")]
 
@@ -73,4 +74,5 @@ def calls():
 if __name__ == "__main__":
     seen = {name: seen_by(bug) for name, bug in bugs.MUSEUM.items()}
     found = {"command": "python -m tools.checks", "checks": CHECKS, "seen by": seen}
+    found["kl"] = kill_matrix.entries()
     CHECKED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -1,6 +1,7 @@
 """What each mistake of the museum does to a trained model, measured in nats.
 
-    python -m tools.effects
+    python -m tools.effects             all of them
+    python -m tools.effects --new       those that have not been measured yet
 
 With each mistake planted, a small VAE (2 latent dimensions, 64 hidden units) is trained on digits.
 Then the mistake is taken out again, and the model judged by right code: its ELBO, and log p(x) by
@@ -10,6 +11,7 @@ file, where the museum reads them.
 """
 
 import json
+import sys
 
 import numpy as np
 
@@ -17,19 +19,22 @@ import tinyvae
 from tinyvae import data, evaluate, gaussian
 from tinyvae.classroom.museum import catalogue as bugs
 from tinyvae.classroom.museum import kl as bugs_kl
-from tinyvae.classroom.museum.entry import MEASURED, Bug
+from tinyvae.classroom.museum.entry import MEASURED, Bug, measurements
 from tinyvae.oracles import log_integral, plane_grid
 from tinyvae.train import TrainingError, silent
 
 SEEDS, EPOCHS, HIDDEN, LATENT = (0, 1, 2), 60, 64, 2
 
 
-def main():
-    """Measure all, print a line each, write effects.json."""
+def main(only_new=False):
+    """Measure all, or what is new; print a line each, write effects.json."""
     right = [measure({}, seed) for seed in SEEDS]
     print(f"{'without a mistake':30s}", said(np.mean(right, axis=0)))
-    effects = {}
+    known = measurements()["effects"] if only_new else {}
+    effects = {name: known[name] for name in bugs.MUSEUM if name in known}
     for name, bug in bugs.MUSEUM.items():
+        if name in effects:
+            continue
         effects[name] = effect(bug, right)
         print(f"{name:30s}", effects[name], flush=True)
     settings = {"seeds": SEEDS, "epochs": EPOCHS, "hidden": HIDDEN, "latent": LATENT}
@@ -39,7 +44,7 @@ def main():
         "settings": settings,
         "right": dict(zip(NUMBERS, np.mean(right, axis=0).round(2).tolist(), strict=True)),
         "spread over seeds": dict(zip(NUMBERS, spread, strict=True)),
-        "effects": effects,
+        "effects": {name: effects[name] for name in bugs.MUSEUM},
     }
     MEASURED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
@@ -149,4 +154,4 @@ def said(numbers) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(only_new="--new" in sys.argv[1:])

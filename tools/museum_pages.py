@@ -45,10 +45,9 @@ KL_CHECKS = {
 MATRIX = """\
 ### What sees which wrong KL
 
-`x`: the law, or a test of exact values with nothing but such Gaussians, sees the mistake; `.`: the
-mistake passes.  `tests/classroom/test_bugs.py` computes these columns and compares; the last
-three are tests of the package, as above.  The laws of `tinyvae check` are finer;
-[kill-matrix.md](kill-matrix.md) has the table for all of them.
+`x`: the law of the checker, or a test of exact values with nothing but such Gaussians, sees the
+mistake; `.`: the mistake passes.  `python -m tools.checks` computes these columns; the last
+three are tests of the package, as above.  [kill-matrix.md](kill-matrix.md) has all laws.
 """
 
 NOTATION = """\
@@ -126,12 +125,13 @@ def checks_matrix() -> list[str]:
 
 def matrix() -> str:
     """Mistakes in the KL against laws, as a Markdown table."""
-    laws = [*kl.LAWS, *kl.ONLY]
-    heads = [*laws, *KL_CHECKS]
+    heads = [*kl.LAWS, *kl.ONLY, *KL_CHECKS]
     rows = [["mistake", *heads], ["---"] + [":-:"] * len(heads)]
-    for name, passes in kl.PASSES.items():
-        seen = checked()["seen by"][name]
-        seen = [law not in passes for law in laws] + [c in seen for c in KL_CHECKS.values()]
+    for name, found in checked()["kl"].items():
+        checks = checked()["seen by"][name]
+        seen = [law in found["laws"] for law in kl.LAWS]
+        seen += [case not in found["right"] for case in kl.ONLY]
+        seen += [check in checks for check in KL_CHECKS.values()]
         rows.append([named(catalogue.MUSEUM[name]), *marks(seen)])
     return table(rows)
 

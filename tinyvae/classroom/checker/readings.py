@@ -14,7 +14,6 @@ Here this formula serves to recognise a reading.  The verdict afterwards comes f
 truth is the cubature.
 """
 
-import inspect
 import itertools
 import re
 from dataclasses import dataclass, field, replace
@@ -834,7 +833,7 @@ def direction_in(text):
         return "", ""
     words = [re.findall(r"[A-Za-z_]\w*|\d+", side) for side in found.groups()]
     words = [[w for w in side if w not in ("N", "MVN", "Normal", "I")] for side in words]
-    left, right = ([w for w in side if not w == "0"] or side for side in words)
+    left, right = ([w for w in side if w != "0"] or side for side in words)
     return (left[0], right[0]) if left and right and left[0] != right[0] else ("", "")
 
 
@@ -965,6 +964,10 @@ def about(source, name, parameters, libraries=("numpy",), doc=""):
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
             if node.value == int(node.value) and abs(node.value) >= 4:
                 numbers.append(int(abs(node.value)))
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple):
+            places = [e.value for e in node.slice.elts if isinstance(e, ast.Constant)]
+            if len(places) == 2 and all(type(place) is int for place in places):
+                numbers.append(max(places) + 1)  # S[0, 1]: perhaps two dimensions only
         key = owner = None
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
             owner, key = node.value, node.slice.value
@@ -1010,12 +1013,13 @@ def ways(about, count):
             bound.append((_inside(texts, useful), packing, tuple(useful), None))
     pairs = _inside(texts, ("mean", ""))
     pairs = [replace(n, kinds=() if n.text.endswith("[1]") else n.kinds) for n in pairs]
-    if len(texts) <= 2:
-        bound.append((pairs, "pairs", (), None))
-        for _, distribution in _DISTRIBUTIONS.items():
-            bound.append((pairs, "distributions", distribution, "torch"))
-        bound.append((pairs, "halves", (), None))
     informative = any(n.kinds and n.kinds[0] not in ("sample", "dimension") for n in plain)
+    if len(texts) <= 2 and not (informative and all(n.explicit for n in plain)):
+        bound.append((pairs, "pairs", (), None))
+        if "torch" in about.libraries:
+            for distribution in _DISTRIBUTIONS.values():
+                bound.append((pairs, "distributions", distribution, "torch"))
+        bound.append((pairs, "halves", (), None))
     first = [(plain, "", (), None)]
     return first + bound if informative or len(texts) > 2 else bound + first
 
@@ -1033,8 +1037,10 @@ def _inside(texts, keys):
     return made
 
 
-def layouts(pattern, about):
+def layouts(pattern, packing):
     """(layout, shape of one example) to try for a pattern"""
+    if packing == "distributions":
+        return [("batch", ()), ("one", ())]
     if set(pattern) <= set("uvz"):
         return [("batch", ()), ("image", (3, 2, 2)), ("sequence", (5, 3)), ("one", ()),
                 ("number", ()), ("list", ()), ("column", ())]  # fmt: skip
@@ -1098,7 +1104,7 @@ def _try_way(call, about, found, rng, names, packing, keys, library, overrule):
         if not _allowed(pattern, names, overrule):
             continue
         trial, batch = None, ""
-        for layout, shape in layouts(pattern, about):
+        for layout, shape in layouts(pattern, packing):
             if batch == "answered" and layout in ("image", "number", "list", "column"):
                 continue
             if layout == "list" and not _scalar_failures(found, pattern):
@@ -1107,7 +1113,15 @@ def _try_way(call, about, found, rng, names, packing, keys, library, overrule):
                 call, found, rng, names, pattern, layout, shape, packing, keys, library, about
             )
             if trial is None:
-                continue
+                fixed = _only_size(
+                    call, rng, names, pattern, layout, packing, keys, about, overrule
+                )
+                if fixed is None:
+                    continue
+                trial, readings = fixed
+                _note_batch(found, trial, pattern, batch)
+                hits.append((readings[0], objections(readings[0], names, found.said), trial))
+                break
             if layout == "batch":
                 batch = "answered"
             readings = [r for r in right_readings(trial, names) if _obeys(r, names, overrule)]
@@ -1225,9 +1239,18 @@ def _split(trial):
         if len(shapes) == 1 and len(sizes) > 1 and next(iter(shapes)) in ((2,), (3,)):
             for _, leaves in trial.seen:
                 for i, part in enumerate(np.moveaxis(leaves[path], 1, 0)):
-                    leaves[*path, i] = part
+                    leaves[(*path, i)] = part
                 del leaves[path]
     return trial
+
+
+def _only_size(call, rng, names, pattern, layout, packing, keys, about, overrule):
+    """(trial, readings) in a dimension that the source names, where all others raise; or None"""
+    if packing or layout not in ("batch", "one") or not about.numbers:
+        return None
+    trial = Trial(pattern, layout, about.libraries[0], packing, keys, names=tuple(names))
+    again, readings = _fixed_size(call, None, rng, names, trial, about, overrule)
+    return (again, readings) if readings else None
 
 
 def _fixed_size(call, found, rng, names, trial, about, overrule):
@@ -1238,7 +1261,7 @@ def _fixed_size(call, found, rng, names, trial, about, overrule):
             size, tuple(names),
         )  # fmt: skip
         try:
-            again.observe(call, rng, [(B + (B == size), size) for B, _ in SIZES[:5]])
+            again.observe(call, rng, [(B + (size == B), size) for B, _ in SIZES[:5]])
         except Failure:
             continue
         readings = [r for r in right_readings(again, names) if _obeys(r, names, overrule)]

@@ -1,4 +1,4 @@
-"""Thirty wrong ways to write KL(q || p) of two Gaussians, each one change away from the right one.
+"""Wrong ways to write KL(q || p) of two Gaussians, each one change away from the right one.
 
 Every function takes one pair, mean_q (k,), cov_q (k, k), mean_p (k,), cov_p (k, k), and answers in
 nats; leading axes are a batch and broadcast.  Its docstring says why the mistake tempts.
@@ -8,12 +8,11 @@ import inspect
 
 import numpy as np
 
-from tinyvae.classroom.museum.entry import Bug
+from tinyvae.classroom.museum.entry import Bug, checked
 
 RIGHT = "1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k ),  d = mq - mp"
 
 BUGS: list[Bug] = []
-PASSES: dict[str, list[str]] = {}  # a mistake's name -> the LAWS and ONLYs that do not see it
 
 inv, cholesky = np.linalg.inv, np.linalg.cholesky
 
@@ -102,29 +101,37 @@ def plants(f, forms):
     return replaced
 
 
+# Laws of the checker that a test suite usually has, and Gaussians that a test may be confined to.
 LAWS = {
-    "zero": "zero at equality",
-    "sign": "non-negativity",
-    "affine": "affine invariance",
-    "additive": "additivity",
-    "stationary": "stationarity at equality",
-    "curvature": "curvature at equality",
+    "zero at equality": "zero at equality",
+    "never negative": "non-negativity",
+    "affine map": "affine invariance",
+    "additive over blocks": "additivity",
+    "stationary at equality": "stationarity at equality",
+    "second order": "curvature at equality",
 }
 ONLY = {
     "diagonal": "with diagonal covariances",
-    "one-dimension": "in one dimension",
-    "standard-normal": "against N(0, I)",
+    "one dimension": "in one dimension",
+    "standard normal": "against N(0, I)",
 }
-EVERYTHING = " ".join([*LAWS, *ONLY])
 
 
-def seen_by(passes):
-    """The sentences that say which checks a mistake passes, and which not."""
-    if passes == EVERYTHING.split():
+def seen_by(name):
+    """The sentences that say which laws see a mistake and which do not, as computed
+
+    `python -m tools.checks` tries the laws of the checker on every mistake.
+    """
+    found = checked().get("kl", {}).get(name)
+    if found is None:
+        return "Exact values from elsewhere."
+    if set(found["laws"]) <= {"many dimensions"}:
         return "400 dimensions with a variance of 0.1. Not by any test in few dimensions."
-    fails = [law for name, law in LAWS.items() if name not in passes]
-    misses = [law for name, law in LAWS.items() if name in passes]
-    blind = [case for name, case in ONLY.items() if name in passes]
+    if set(found["laws"]) <= {"batch"}:
+        return "A batch beside its pairs one by one. Not by any test of one pair."
+    fails = [words for law, words in LAWS.items() if law in found["laws"]]
+    misses = [words for law, words in LAWS.items() if law not in found["laws"]]
+    blind = [words for case, words in ONLY.items() if case in found["right"]]
     said = "Exact values from elsewhere"
     said += f"; also by {listed(fails)}." if fails else "."
     said += f" Not by {listed(misses, 'or')}." if misses else ""
@@ -137,12 +144,11 @@ def listed(words, link="and"):
     return f"{', '.join(first)} {link} {last}" if first else last
 
 
-def mistake(code, title, *, wrong, passes, thread, forms=("diagonal", "standard")):
+def mistake(code, title, *, wrong, thread, forms=("diagonal", "standard")):
     """Put the function below into the museum: its docstring says why the mistake tempts."""
 
     def enter(f):
         name = f.__name__.replace("_", "-")
-        PASSES[name] = passes.split()
         BUGS.append(
             Bug(
                 name=name,
@@ -152,7 +158,7 @@ def mistake(code, title, *, wrong, passes, thread, forms=("diagonal", "standard"
                 wrong=wrong,
                 right=RIGHT,
                 tempts=" ".join((inspect.getdoc(f) or "(left out by python -OO)").split()),
-                seen_by=seen_by(PASSES[name]),
+                seen_by=seen_by(name),
                 thread=thread,
                 f=f,
                 plants=plants(f, forms),
@@ -163,14 +169,13 @@ def mistake(code, title, *, wrong, passes, thread, forms=("diagonal", "standard"
     return enter
 
 
-# ---- the thirty ----------------------------------------------------------------------------------
+# ---- the mistakes ----------------------------------------------------------------------------------
 
 
 @mistake(
     "M01",
     "1/2 missing",
     wrong="log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k",
-    passes="zero sign affine additive stationary",
     thread="mingyuliutw/UNIT#42",
 )
 def half_missing(mean_q, cov_q, mean_p, cov_p):
@@ -186,7 +191,6 @@ def half_missing(mean_q, cov_q, mean_p, cov_p):
     "M02",
     "-k missing",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d )",
-    passes="sign affine additive stationary",
     thread="probml/pml2-book#297, valdersoul/bn-vae#4",
 )
 def dimension_missing(mean_q, cov_q, mean_p, cov_p):
@@ -201,7 +205,6 @@ def dimension_missing(mean_q, cov_q, mean_p, cov_p):
     "M03",
     "-1 instead of -k",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - 1 )",
-    passes="sign affine stationary one-dimension",
     thread="ericjang/draw#2, ericjang/draw#6",
 )
 def one_instead_of_dimension(mean_q, cov_q, mean_p, cov_p):
@@ -216,7 +219,6 @@ def one_instead_of_dimension(mean_q, cov_q, mean_p, cov_p):
     "M04",
     "+k instead of -k",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d + k )",
-    passes="sign affine additive stationary",
     thread="snousias/fast-mesh-denoising#1",
 )
 def dimension_added(mean_q, cov_q, mean_p, cov_p):
@@ -231,7 +233,6 @@ def dimension_added(mean_q, cov_q, mean_p, cov_p):
     "M05",
     "log-determinant inverted",
     wrong="1/2 ( log|Sq| - log|Sp| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
-    passes="zero affine additive",
     thread="FluxML/model-zoo#147",
 )
 def logdet_inverted(mean_q, cov_q, mean_p, cov_p):
@@ -246,7 +247,6 @@ def logdet_inverted(mean_q, cov_q, mean_p, cov_p):
     "M06",
     "logarithm of a determinant that underflows",
     wrong="1/2 ( log( det(Sp) / det(Sq) ) + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
-    passes=EVERYTHING,
     thread="pints-team/pints#784, adavoudi/spdnet#1",
     forms=(),
 )
@@ -264,12 +264,12 @@ def determinant_underflows(mean_q, cov_q, mean_p, cov_p):
     "M07",
     "logarithm of the whole bracket",
     wrong="1/2 log( |Sp| / |Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
-    passes="zero sign affine stationary",
     thread="udlbook/udlbook#184",
 )
 def log_of_bracket(mean_q, cov_q, mean_p, cov_p):
     """One bracket too far to the right: a textbook had it in print.  It is zero at equality, where
-    the bracket is 1, and positive everywhere else, by luck.
+    the bracket is 1, and positive everywhere else: by the inequality of the arithmetic and the
+    geometric mean the bracket is at least 1.
     """
     log_ratio, tr, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
     return 0.5 * np.log(np.exp(log_ratio) + tr + quad - k)
@@ -279,7 +279,6 @@ def log_of_bracket(mean_q, cov_q, mean_p, cov_p):
     "M08",
     "trace of Sq^-1 Sp",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sq^-1 Sp) + d' Sp^-1 d - k )",
-    passes="zero affine additive",
     thread="wiseodd/generative-models#74",
 )
 def trace_inverted(mean_q, cov_q, mean_p, cov_p):
@@ -295,7 +294,6 @@ def trace_inverted(mean_q, cov_q, mean_p, cov_p):
     "M09",
     "distance measured with Sq^-1",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sq^-1 d - k )",
-    passes="zero sign affine additive stationary curvature",
     thread="wiseodd/generative-models#74",
 )
 def distance_in_q(mean_q, cov_q, mean_p, cov_p):
@@ -311,7 +309,6 @@ def distance_in_q(mean_q, cov_q, mean_p, cov_p):
     "M10",
     "arguments swapped",
     wrong="KL(p || q) = 1/2 ( log|Sq| - log|Sp| + tr(Sq^-1 Sp) + d' Sq^-1 d - k )",
-    passes="zero sign affine additive stationary curvature",
     thread=(
         "kumar-shridhar/PyTorch-BayesianCNN#28, google-deepmind/rlax#14, psanch21/VAE-GMVAE#6, "
         "openai/spinningup#192, wiseodd/generative-models#74"
@@ -328,7 +325,6 @@ def swapped_arguments(mean_q, cov_q, mean_p, cov_p):
     "M11",
     "sign turned",
     wrong="-1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
-    passes="zero affine additive stationary",
     thread="dev4488/VAE_gumble_softmax#1, EderSantana/gumbel#3, AntixK/PyTorch-VAE#68",
 )
 def sign_turned(mean_q, cov_q, mean_p, cov_p):
@@ -342,7 +338,6 @@ def sign_turned(mean_q, cov_q, mean_p, cov_p):
     "M12",
     "distance not squared",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + sqrt( d' Sp^-1 d ) - k )",
-    passes="zero sign affine stationary",
     thread="hoangnguyen7699/StatisticsForApplication_solution#2, "
     "hoxo-m/densratio#6, autowarefoundation/autoware_core#1464",
 )
@@ -358,7 +353,6 @@ def distance_not_squared(mean_q, cov_q, mean_p, cov_p):
     "M13",
     "distance without Sp^-1",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' d - k )",
-    passes="zero sign additive stationary standard-normal",
     thread="deepinv/deepinv#157",
     forms=("diagonal",),
 )
@@ -374,7 +368,6 @@ def distance_without_covariance(mean_q, cov_q, mean_p, cov_p):
     "M14",
     "1/2 missing in front of the distance",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) - k ) + d' Sp^-1 d",
-    passes="zero sign affine additive stationary",
     thread="google-deepmind/torch-distributions#34, SupaeroDataScience/deep-learning#6",
 )
 def distance_doubled(mean_q, cov_q, mean_p, cov_p):
@@ -389,7 +382,6 @@ def distance_doubled(mean_q, cov_q, mean_p, cov_p):
     "M15",
     "standard deviation of q in the trace",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq^1/2) + d' Sp^-1 d - k )",
-    passes="additive",
     thread="pytorch/examples#225, alecGraves/BVAE-tf#4, DaehanKim/vgae_pytorch#2",
 )
 def std_in_trace(mean_q, cov_q, mean_p, cov_p):
@@ -406,7 +398,6 @@ def std_in_trace(mean_q, cov_q, mean_p, cov_p):
     "M16",
     "log sigma of q where log sigma^2 belongs",
     wrong="1/2 ( log|Sp| - 1/2 log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
-    passes="additive",
     thread=(
         "KarenUllrich/Tutorial_BayesianCompressionForDL#1, "
         "KarenUllrich/Tutorial_BayesianCompressionForDL#8, "
@@ -425,7 +416,6 @@ def log_std_of_q(mean_q, cov_q, mean_p, cov_p):
     "M17",
     "(log sigma)^2 instead of log sigma^2",
     wrong=("1/2 ( sum (log sigma_p)^2 - sum (log sigma_q)^2 + tr(Sp^-1 Sq) + d' Sp^-1 d - k )"),
-    passes="zero additive",
     thread="FluxML/model-zoo#73, FluxML/model-zoo#76, FluxML/model-zoo#147",
 )
 def log_squared(mean_q, cov_q, mean_p, cov_p):
@@ -442,7 +432,6 @@ def log_squared(mean_q, cov_q, mean_p, cov_p):
     "M18",
     "log-determinant of the diagonal only",
     wrong=("1/2 ( sum log diag(Sp) - sum log diag(Sq) + tr(Sp^-1 Sq) + d' Sp^-1 d - k )"),
-    passes="zero additive diagonal one-dimension",
     thread="resibots/limbo#8",
     forms=(),
 )
@@ -459,7 +448,6 @@ def logdet_of_diagonal(mean_q, cov_q, mean_p, cov_p):
     "M19",
     "trace of a product as a product of traces",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1) tr(Sq) / k + d' Sp^-1 d - k )",
-    passes="sign one-dimension standard-normal",
     thread="JuliaManifolds/Manifolds.jl#474",
     forms=("diagonal",),
 )
@@ -477,7 +465,6 @@ def traces_multiplied(mean_q, cov_q, mean_p, cov_p):
     "M20",
     "trace from the diagonals",
     wrong=("1/2 ( log|Sp| - log|Sq| + sum diag(Sq) / diag(Sp) + d' Sp^-1 d - k )"),
-    passes="zero additive diagonal one-dimension standard-normal",
     thread="shogun-toolbox/shogun#4176, simondlevy/TinyEKF#26",
     forms=(),
 )
@@ -493,7 +480,6 @@ def trace_of_diagonals(mean_q, cov_q, mean_p, cov_p):
     "M21",
     "log-determinant from Cholesky without the factor 2",
     wrong=("1/2 ( sum log diag(Lp) - sum log diag(Lq) + tr(Sp^-1 Sq) + d' Sp^-1 d - k )"),
-    passes="zero affine additive",
     thread="krasserm/bayesian-machine-learning#4",
 )
 def cholesky_without_two(mean_q, cov_q, mean_p, cov_p):
@@ -510,7 +496,6 @@ def cholesky_without_two(mean_q, cov_q, mean_p, cov_p):
     "M22",
     "mean over the dimensions instead of the sum",
     wrong="1/(2k) ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
-    passes="zero sign affine stationary one-dimension",
     thread=(
         "maxhodak/keras-molecules#59, mkusner/grammarVAE#2, keras-team/keras#4538, "
         "keras-team/keras-io#270, fchollet/deep-learning-with-python-notebooks#120, "
@@ -529,7 +514,6 @@ def mean_over_dimensions(mean_q, cov_q, mean_p, cov_p):
     "M23",
     "Lp^-T instead of Lp^-1",
     wrong="1/2 ( log|Sp| - log|Sq| + ||Lp^-T Lq||^2 + d' Sp^-1 d - k )",
-    passes="sign additive diagonal one-dimension standard-normal",
     thread="tidymodels/themis#237, GPflow/GPflow#1663, stan-dev/stan#2671",
     forms=(),
 )
@@ -546,7 +530,6 @@ def transposed_factor(mean_q, cov_q, mean_p, cov_p):
     "M24",
     "only the diagonal of Lp^-1 Lq squared",
     wrong="1/2 ( log|Sp| - log|Sq| + sum diag(Lp^-1 Lq)^2 + d' Sp^-1 d - k )",
-    passes="zero sign additive stationary diagonal one-dimension",
     thread="GPflow/GPflow#2130",
     forms=(),
 )
@@ -563,7 +546,6 @@ def diagonal_of_factor(mean_q, cov_q, mean_p, cov_p):
     "M25",
     "0.01 added inside the logarithm",
     wrong=("1/2 ( log|Sp + 0.01 I| - log|Sq + 0.01 I| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )"),
-    passes="zero sign additive",
     thread="snousias/fast-mesh-denoising#1",
 )
 def jitter_in_log(mean_q, cov_q, mean_p, cov_p):
@@ -579,12 +561,11 @@ def jitter_in_log(mean_q, cov_q, mean_p, cov_p):
     "M26",
     "symmetrised",
     wrong="1/2 ( KL(q || p) + KL(p || q) )",
-    passes="zero sign affine additive stationary curvature",
     thread="Boyiliee/SITTA#4, soo89/CSD-SSD#11",
 )
 def symmetrised(mean_q, cov_q, mean_p, cov_p):
     """A distance ought to be symmetric, and the mean of both directions is in use, by the name of
-    Jeffreys.  It is not what the evidence lower bound asks for.
+    Jeffreys, whose divergence is their sum.  It is not what the evidence lower bound asks for.
     """
     forward, backward = right(mean_q, cov_q, mean_p, cov_p), right(mean_p, cov_p, mean_q, cov_q)
     return 0.5 * (forward + backward)
@@ -594,7 +575,6 @@ def symmetrised(mean_q, cov_q, mean_p, cov_p):
     "M27",
     "means left out",
     wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) - k )",
-    passes="zero sign affine additive stationary",
     thread="ratschlab/SVGP-VAE#4",
 )
 def means_left_out(mean_q, cov_q, mean_p, cov_p):
@@ -609,7 +589,6 @@ def means_left_out(mean_q, cov_q, mean_p, cov_p):
     "M28",
     "never below 0.1",
     wrong="max( KL(q || p), 0.1 )",
-    passes="sign affine stationary",
     thread="hardmaru/WorldModelsExperiments#8",
 )
 def floor_of_a_tenth(mean_q, cov_q, mean_p, cov_p):
@@ -623,7 +602,6 @@ def floor_of_a_tenth(mean_q, cov_q, mean_p, cov_p):
     "M29",
     "prior ignored: p taken for N(0, I)",
     wrong="1/2 ( -log|Sq| + tr(Sq) + mq' mq - k )",
-    passes="sign additive standard-normal",
     thread="wiseodd/generative-models#66",
     forms=("diagonal",),
 )
@@ -638,7 +616,6 @@ def prior_ignored(mean_q, cov_q, mean_p, cov_p):
     "M30",
     "0.499 instead of 0.5",
     wrong="0.499 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
-    passes="zero sign affine additive stationary",
     thread="scalanlp/breeze#508, KorfLab/StochHMM#25",
 )
 def constant_mistyped(mean_q, cov_q, mean_p, cov_p):
@@ -647,3 +624,222 @@ def constant_mistyped(mean_q, cov_q, mean_p, cov_p):
     """
     log_ratio, tr, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
     return 0.499 * (log_ratio + tr + quad - k)
+
+
+@mistake(
+    "M31",
+    "covariance where the mean belongs",
+    wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + tr(Sq Sp^-1 Sq) - k )",
+    thread="ratschlab/SVGP-VAE#4",
+)
+def covariance_for_mean(mean_q, cov_q, mean_p, cov_p):
+    """In a sparse Gaussian process mean and covariance are mu_hat and A_hat, one letter apart on
+    the page, and both multiply K^-1.  The shapes fit, and the distance is a number.
+    """
+    log_ratio, tr, _, k = terms(mean_q, cov_q, mean_p, cov_p)
+    return 0.5 * (log_ratio + tr + trace(cov_q @ inv(cov_p) @ cov_q) - k)
+
+
+@mistake(
+    "M32",
+    "norm where the determinant belongs",
+    wrong="1/2 ( log( ||Sp|| / ||Sq|| ) + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
+    thread="BayesWatch/nas-without-training#18",
+)
+def norm_for_determinant(mean_q, cov_q, mean_p, cov_p):
+    """Bars mean both: |S| is a determinant in one paper and a norm in the next, and `norm` is the
+    function that a search finds.  In one dimension they agree.
+    """
+    _, tr, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
+    log_ratio = np.log(np.linalg.norm(cov_p, 2, axis=(-2, -1)))
+    log_ratio = log_ratio - np.log(np.linalg.norm(cov_q, 2, axis=(-2, -1)))
+    return 0.5 * (log_ratio + tr + quad - k)
+
+
+@mistake(
+    "M33",
+    "-k inside the sum over the coordinates",
+    wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + d' Sp^-1 d - k^2 )",
+    thread="Project-MONAI/GenerativeModels#501",
+)
+def dimension_in_each_coordinate(mean_q, cov_q, mean_p, cov_p):
+    """The formula for vectors ends in -k, the one for a coordinate in -1.  Code that works by
+    coordinate and sums at the end takes the -k along, and subtracts it k times.
+    """
+    log_ratio, tr, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
+    return 0.5 * (log_ratio + tr + quad - k * k)
+
+
+@mistake(
+    "M34",
+    "(log sigma)^2 where sigma^2 belongs",
+    wrong="1/2 ( log|Sp| - log|Sq| + sum (log sigma_q)^2 / sigma_p^2 + d' Sp^-1 d - k )",
+    thread="FluxML/model-zoo#73, pyg-team/pytorch_geometric#1368",
+)
+def squared_log_for_variance(mean_q, cov_q, mean_p, cov_p):
+    """The head gives log sigma, the formula wants sigma^2, and the square is applied to what is at
+    hand.  The exponential is left out; the line still ends in **2.
+    """
+    log_ratio, _, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
+    log_sigma = 0.5 * np.log(diag(cov_q))
+    return 0.5 * (log_ratio + (log_sigma**2 / diag(cov_p)).sum(-1) + quad - k)
+
+
+@mistake(
+    "M35",
+    "variance squared: exp(logvar) taken for sigma",
+    wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq^2) + d' Sp^-1 d - k )",
+    thread="KarenUllrich/Tutorial_BayesianCompressionForDL#1",
+)
+def variance_squared(mean_q, cov_q, mean_p, cov_p):
+    """sigma = exp(logvar), and from there on the formula is right: sigma^2 - 1 - logvar.  But
+    exp(logvar) is a variance already, and its square is its square.
+    """
+    log_ratio, _, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
+    return 0.5 * (log_ratio + trace(inv(cov_p) @ cov_q @ cov_q) + quad - k)
+
+
+def coordinates(mean_q, cov_q, mean_p, cov_p):
+    """The KL of each coordinate by itself (..., k), and what they leave of KL(q || p)"""
+    var_q, var_p = diag(cov_q), diag(cov_p)
+    each = np.log(var_p / var_q) + var_q / var_p + (mean_q - mean_p) ** 2 / var_p - 1
+    return 0.5 * each, right(mean_q, cov_q, mean_p, cov_p) - 0.5 * each.sum(-1)
+
+
+@mistake(
+    "M36",
+    "free bits in each coordinate",
+    wrong="sum over j of max( KL_j, 0.1 )",
+    thread="hardmaru/WorldModelsExperiments#8",
+)
+def free_bits_each_coordinate(mean_q, cov_q, mean_p, cov_p):
+    """A floor under each latent dimension keeps a few of them alive.  As a part of a loss it is a
+    choice; under the name of KL it is k/10 nats where there are none, and has no gradient there.
+    """
+    each, rest = coordinates(mean_q, cov_q, mean_p, cov_p)
+    return np.maximum(each, 0.1).sum(-1) + rest
+
+
+@mistake(
+    "M37",
+    "free bits on the mean over the batch",
+    wrong="sum over j of max( mean over the batch of KL_j, 0.1 )",
+    thread="juliusfrost/dreamer-pytorch#75",
+)
+def free_bits_on_the_mean(mean_q, cov_q, mean_p, cov_p):
+    """The floor is put under the mean over the batch, so that single examples may go below it.
+    What is given for one example then depends on the others in its batch.
+    """
+    each, rest = coordinates(mean_q, cov_q, mean_p, cov_p)
+    if each.ndim > 1:
+        each = np.maximum(each.mean(0), 0.1) + 0 * each
+    return np.maximum(each, 0.1).sum(-1) + rest
+
+
+@mistake(
+    "M38",
+    "mean of q alone in the distance",
+    wrong="1/2 ( log|Sp| - log|Sq| + tr(Sp^-1 Sq) + mq' Sp^-1 mq - k )",
+    thread="NVlabs/NVAE#50, GlassyWing/nvae#17",
+    forms=("diagonal",),
+)
+def residual_mean(mean_q, cov_q, mean_p, cov_p):
+    """A hierarchical model lets the encoder give the difference to the prior's mean, and its KL has
+    delta^2.  Taken over to an encoder that gives the mean itself, it forgets the prior's.
+    """
+    log_ratio, tr, _, k = terms(mean_q, cov_q, mean_p, cov_p)
+    return 0.5 * (log_ratio + tr + quadratic(mean_q, inv(cov_p)) - k)
+
+
+def batch_size(mean):
+    """The number of pairs in a batch; 1 for a pair alone"""
+    return mean.shape[0] if mean.ndim > 1 else 1
+
+
+@mistake(
+    "M39",
+    "averaged over the batch twice",
+    wrong="1/B mean over the batch of KL",
+    thread="tkipf/gae#72",
+)
+def averaged_twice(mean_q, cov_q, mean_p, cov_p):
+    """`/ mu.size(0)` stands in front and `.mean()` behind, from two sources that were both right.
+    The KL is then B times too small, like a beta that depends on the batch size.
+    """
+    return right(mean_q, cov_q, mean_p, cov_p) / batch_size(mean_q)
+
+
+@mistake(
+    "M40",
+    "total of the batch in every row",
+    wrong="in each row the sum over the batch of KL",
+    thread="GlassyWing/nvae#3",
+)
+def total_in_every_row(mean_q, cov_q, mean_p, cov_p):
+    """The sum has lost its axis, and its one number is added to a column of reconstruction terms:
+    it is broadcast into each row.  A mean over the batch afterwards changes nothing.
+    """
+    each = right(mean_q, cov_q, mean_p, cov_p)
+    return each if np.ndim(each) == 0 else np.full(each.shape, each.sum())
+
+
+@mistake(
+    "M41",
+    "trace of the product of entries",
+    wrong="1/2 ( log|Sp| - log|Sq| + sum_i (Sp^-1)_ii (Sq)_ii + d' Sp^-1 d - k )",
+    thread="Gara-Dorta/tf_mvg#1",
+    forms=(),
+)
+def elementwise_product_in_trace(mean_q, cov_q, mean_p, cov_p):
+    """`trace(inv * cov)`: in NumPy and PyTorch the star multiplies entry by entry.  A trace needs the
+    diagonal only, but that of the product of matrices.  Right for diagonal covariances.
+    """
+    log_ratio, _, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
+    return 0.5 * (log_ratio + trace(inv(cov_p) * cov_q) + quad - k)
+
+
+@mistake(
+    "M42",
+    "1e-8 added inside the logarithm",
+    wrong="1/2 ( log|Sp + 1e-8 I| - log|Sq + 1e-8 I| + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
+    thread="kasparmartens/NeuralProcesses#1",
+)
+def small_number_in_log(mean_q, cov_q, mean_p, cov_p):
+    """It guards against log(0), and no test with ordinary numbers sees it.  A posterior that becomes
+    narrow pays nothing any more below a standard deviation of 1e-4, and nothing holds it back.
+    """
+    _, tr, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
+    jitter = 1e-8 * np.eye(k)
+    return 0.5 * (logdet(cov_p + jitter) - logdet(cov_q + jitter) + tr + quad - k)
+
+
+@mistake(
+    "M43",
+    "log 2 pi where log sigma^2 belongs",
+    wrong="1/2 ( -k log 2 pi + tr(Sp^-1 Sq) + d' Sp^-1 d - k )",
+    thread="pluskid/Mocha.jl#117",
+)
+def log_two_pi(mean_q, cov_q, mean_p, cov_p):
+    """The logarithm of a Gaussian density has log 2 pi in it, and a formula from memory puts it into
+    the KL.  There the two normalisers differ by their determinants, and the 2 pi cancels.
+    """
+    _, tr, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
+    return 0.5 * (-k * np.log(2 * np.pi) + tr + quad - k)
+
+
+@mistake(
+    "M44",
+    "bracket that closes late: sigma_q^2 is not divided",
+    wrong="1/2 ( log|Sp| - log|Sq| + 2 tr(Sq) + d' Sp^-1 d - k )",
+    thread="PacktPublishing/Deep-Reinforcement-Learning-Hands-On#17",
+)
+def bracket_in_the_ratio(mean_q, cov_q, mean_p, cov_p):
+    """( s_q^2 + d^2 ) / ( 2 s_p^2 ) becomes ( s_q^2 + d^2 / ( 2 s_p^2 ) ): one bracket moves, and all of
+    them still match.
+    """
+    log_ratio, _, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
+    return 0.5 * (log_ratio + 2 * trace(cov_q) + quad - k)
+
+
+NAMES = {bug.name: bug for bug in BUGS}
+OF_BATCHES = {"averaged-twice", "total-in-every-row"}  # right for one pair
