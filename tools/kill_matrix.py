@@ -168,8 +168,8 @@ def _other_signatures(mistakes):
     for signature in ("diagonal", "standard-normal"):
         right = [bug.code for bug in mistakes if not seen(bug.f, signature)]
         yield (
-            f"In the signature `{signature}`, {len(mistakes) - len(right)} of {len(mistakes)} break "
-            f"a law; {', '.join(right)} are no mistakes there: they give the right numbers."
+            f"In the signature `{signature}`, {len(mistakes) - len(right)} of {len(mistakes)} "
+            f"break a law; {', '.join(right)} are no mistakes there: they give the right numbers."
         )
 
 

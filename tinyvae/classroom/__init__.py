@@ -12,7 +12,7 @@ Importing this package imports nothing else; each name below is loaded when it i
 import importlib
 
 _HOME = {
-    "CannotRun": "checker.adapter",
+    "CannotRun": "checker.function",
     "Report": "checker.kl",
     "check_bound": "checker.contents",
     "check_here": "marking.cell",

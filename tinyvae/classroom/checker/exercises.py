@@ -16,7 +16,6 @@ from dataclasses import replace
 import numpy as np
 
 from tinyvae.classroom.checker import sandbox
-from tinyvae.classroom.checker.adapter import NotNumbers, as_array
 from tinyvae.classroom.checker.engine import (
     ALL_HINTS,
     Broken,
@@ -31,7 +30,7 @@ from tinyvae.classroom.checker.engine import (
     wrong,
 )
 from tinyvae.classroom.checker.function import CannotRun, as_function
-from tinyvae.classroom.checker.values import Described, escape
+from tinyvae.classroom.checker.values import Described, NotNumbers, as_array, escape
 
 EXAMPLES = 10  # cases a law, in one dimension, in up to two, and in up to three
 KL_EXAMPLES = 10

@@ -8,9 +8,9 @@
     >>> print(report.verdict)
     Right: KL(q || N(0, I)), with logvar as log-variances; one number an example.
 
-The reading of the arguments is found by trying (`readings`), the laws are in `kl_laws`, the name of a
-mistake comes from `diagnosis`.  `check_kl` and `kl_laws` call a function right here; the command runs
-the file in a child process (`sandbox`).
+The reading of the arguments is found by trying (`readings`), the laws are in `kl_laws`, the name
+of a mistake comes from `diagnosis`.  `check_kl` and `kl_laws` call a function right here; the
+command runs the file in a child process (`sandbox`).
 """
 
 import argparse
@@ -18,19 +18,18 @@ import functools
 import json
 import sys
 import textwrap
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from tinyvae.classroom.checker import readings as rd
-from tinyvae.classroom.checker import sandbox as child
+from tinyvae.classroom.checker import sandbox
 from tinyvae.classroom.checker.function import CannotRun, Function, LocalFunction, Parameter
 
 EXAMPLES = 30  # cases a law
 SECONDS = 5.0  # that a slow function itself may use, over all laws
 SHRINKING = 1.5  # seconds of the function's own time for the search for the smallest case
-TIMEOUT = 10.0  # seconds that one call may take
 WIDTH = 95  # columns of what is printed
 SIGNATURES = ("diagonal", "full", "standard-normal")
 SCALES = (*rd.VECTOR_SCALES, "cov", "cholesky", "covariance", "variance")
@@ -38,7 +37,7 @@ SCALES = (*rd.VECTOR_SCALES, "cov", "cholesky", "covariance", "variance")
 
 @dataclass
 class Verdict:
-    """One law: "ok", "wrong", "told" (a breach that is no mistake), or "-" for not judged, and why"""
+    """One law: "ok", "wrong", "told" (no mistake), or "-" for not judged, and why"""
 
     name: str
     formula: str
@@ -168,7 +167,7 @@ def judge(
     examples=EXAMPLES,
     source=None,
 ):
-    """`check_kl` for a `Function`, wherever it runs; source: the text of its file, if it is known"""
+    """`check_kl` for a `Function`, wherever it runs; source: the text of its file"""
     if examples < 3:
         raise CannotRun(f"examples must be at least 3, not {examples}: fewer prove nothing")
     if signature is not None and signature not in SIGNATURES:
@@ -224,7 +223,7 @@ def _about(function, source=None):
         usable.append((p.name, not p.required))
     required = sum(p.required for p in positional)
     shown = f"{function.shown_name}({', '.join(p.name for p in positional)})"
-    if not 1 <= len(usable) or required > 6:
+    if not usable or required > 6:
         raise CannotRun(
             f"{shown} takes {required} arguments: a KL takes 1 to 6, as in kl(mu, logvar)"
         )
@@ -385,7 +384,7 @@ class _Judge:
         return f"{what} {where}".strip()
 
     def _where_it_fails(self):
-        """ "from logvar = 89": the user's own parameter of q's scale where a value goes wrong first"""
+        """ "from logvar = 89": q's scale, as the user has it, where a value goes wrong first"""
         low, high = self.range()
         words = []
         if low is not None:
@@ -444,7 +443,7 @@ class _Judge:
             "true": worst[2],
         }
         if subject.eps > 1e-10:
-            low, high = self.range()
+            _, high = self.range()
             if high is not None and not any("from" in limit for limit in report.limits):
                 report.limits.append(f"it overflows from {self._scale_name()} = {high:.3g}")
         ordinary = " for ordinary input" if report.limits else ""
@@ -481,6 +480,8 @@ class _Judge:
             }[reading.layout]
             if reading.answer == "coordinate":
                 parts.append(rd.ANSWERS["coordinate"])
+        if reading.layout in ("image", "sequence"):
+            parts.append(rd.LAYOUTS[reading.layout])
         if reading.size:
             parts.append(f"{reading.size} dimensions only")
         if reading.path:
@@ -498,18 +499,14 @@ class _Judge:
 
     def _named(self, what):
         reading = self.subject.reading
-        return next(
-            n for n, (_, w) in zip(reading.names, reading.roles, strict=True) if w == what
-        )
+        return next(n for n, (_, w) in zip(reading.names, reading.roles, strict=True) if w == what)
 
     def _notes(self):
         reading, notes = self.subject.reading, []
         if reading.layout == "number":
             notes.append("It takes plain numbers, so it was judged in one dimension only.")
         if reading.answer in ("sum", "mean") and reading.layout == "batch":
-            notes.append(
-                f"It gives one number for a batch: the {reading.answer} over the batch."
-            )
+            notes.append(f"It gives one number for a batch: the {reading.answer} over the batch.")
         if reading.answer == "column":
             notes.append("It keeps a column (B, 1): beware of (B,) + (B, 1), which is (B, B).")
         if reading.answer == "coordinate":
@@ -549,6 +546,7 @@ class _Judge:
             lines.append(_sentence(sentence))
             if "exchanged" in sentence or "direction" in sentence:
                 names.append("swapped-arguments")
+        lines += self.diagnosis.entries_in_words(names)
         if not any("exchanged" in s or "direction" in s for s in self.found.against):
             lines.append(f"Its values are right so read: {self.told()}.")
         return self.diagnosis.Diagnosis(tuple(lines), tuple(names), self.reading, "argument")
@@ -556,7 +554,7 @@ class _Judge:
     def _explain_breach(self, report):
         """The diagnosis of a function that is right on most random input, and breaks a law"""
         first = self._shown()
-        law, broken = self.breaches[first]
+        _, broken = self.breaches[first]
         diagnosis, Diagnosis = self.diagnosis, self.diagnosis.Diagnosis
         found = diagnosis.diagnose_near(self.subject, self.seed)
         if first in FIRST:
@@ -564,7 +562,7 @@ class _Judge:
         if found:
             return found
         values = all(not self.breaches[name][0].values for name in self.breaches)
-        if set(self.breaches) <= set(EXTREME):
+        if set(self.breaches) <= {*EXTREME, "limits"}:
             low, high = self.range()
             name = self._scale_name()
             inside = f"{name} in [{_bound(low)}, {_bound(high)}]"
@@ -575,11 +573,13 @@ class _Judge:
             )  # fmt: skip
         if "gradient" in self.breaches and values:
             return Diagnosis(
-                ("Its values are right.  Its gradient is not: " +
-                 f"{self.breaches['gradient'][1].message}.",), (), self.reading, "gradient",
+                ("Its values are right.  Its gradient is not: "
+                 + _sentence(self.breaches["gradient"][1].message),), (), self.reading, "gradient",
             )  # fmt: skip
         if "batch" in self.breaches and set(self.breaches) == {"batch"}:
-            return diagnosis.diagnose_batch(_caller(self.function), self.found, self.subject, broken)
+            return diagnosis.diagnose_batch(
+                _caller(self.function), self.found, self.subject, broken
+            )
         if values:
             return Diagnosis(
                 ("Its values are right in every row: this is about its manners.",), (),
@@ -600,14 +600,16 @@ class _Judge:
         return ""
 
     def _wrong(self, report, explained):
-        laws = self.laws
         report.right, report.limits = False, []
         if self.found.against:
             formula = "the arguments are what their names say"
             report.laws.append(Verdict("names", formula, "wrong", "; ".join(self.found.against)))
         report.diagnosis = list(explained.says)
+        changed = self.breaches.get("arguments untouched")
+        if changed:
+            report.diagnosis.insert(0, _sentence(changed[1].message))
         report.names = list(explained.names)
-        report.verdict = f"Wrong: {_lowered(explained.says[0])}" if explained.says else "Wrong."
+        report.verdict = f"Wrong: {_lowered(report.diagnosis[0])}" if report.diagnosis else "Wrong."
         ordinary = set(self.breaches) and set(self.breaches) <= {"extremes", "many dimensions"}
         if ordinary and explained.term == "extremes":
             report.verdict = f"Wrong at extremes: {_lowered(explained.says[0])}"
@@ -627,7 +629,6 @@ class _Judge:
         ]
         if report.rows:
             report.got, report.true = report.rows[0]["given"], report.rows[0]["true"]
-        del laws
         return report
 
     def _nothing_answered(self):
@@ -640,12 +641,11 @@ class _Judge:
             if key[2] in self.function.libraries and failure.kind == "raised":
                 best = key, failure
                 break
-        (_, layout, library, _), failure = best
+        (_, _, library, _), failure = best
         called = f"{name}({', '.join(n.text for n in self.found.names)})"
         of = {"torch": "PyTorch tensors", "jax": "JAX arrays", "python": "plain numbers"}
         how = of.get(library, "NumPy arrays")
         said = f"raised {failure.text}" if failure.kind == "raised" else f": {failure.text}"
-        del layout
         return f"{called} {said} when it was called with {how}"
 
     # ---- an estimate
@@ -696,6 +696,7 @@ class _Judge:
                 return 2.0**-10
             if any(k.dtype == "float32" for k in kinds):
                 return single
+            pair = subject.form.restrict(laws.Pair(3 * pair[0], *pair[1:]))
             before = subject(*pair)
             for part in (0, 1):
                 moved = list(pair)
@@ -945,40 +946,42 @@ def _plain(value):
 # ---- a file --------------------------------------------------------------------------------------
 
 
-def session(module, request, pulse):
-    """What the child process runs: find the function, judge it"""
-    f = child.the_function(module, request.pop("function"))
-
-    class Beating(LocalFunction):
-        """Tells the parent that a call begins"""
-
-        def call(self, *arguments, **options):
-            pulse.beat()
-            return super().call(*arguments, **options)
-
-    return asdict(judge(Beating(f), **request))
-
-
-OPTIONS = ("signature", "std", "scale", "order", "q", "seed", "examples")
-
-
-def run_file(path, function=None, *, timeout=TIMEOUT, **options):
+def run_file(path, function=None, *, timeout=sandbox.TIMEOUT, limit=sandbox.LIMIT, **options):
     """check_kl for a function in a file, in a child process.  CannotRun if there is no verdict."""
-    request = {"function": function, **options}
-    answer = child.run(path, "tinyvae.classroom.checker.kl:session", request, timeout=timeout)
-    report = Report.from_dict(answer.value)
-    for name in ("stdout", "stderr"):
-        printed = getattr(answer, name).splitlines()
-        if printed:
-            lines = f"{len(printed)} line{'s' if len(printed) > 1 else ''}"
-            first = repr(printed[0][:50])
-            report.notes.append(f"It printed {lines} to {name}, kept apart here; first: {first}")
-    if not child.memory_is_guarded():
-        report.notes.append("On this platform nothing limits the memory that it may take.")
+    seed = options.get("seed", 0)
+    with sandbox.open_file(path, seed=seed, timeout=timeout, limit=limit) as file:
+        f = choose(file, function)
+        report = judge(f, source=source_of(path), **options)
+        report.notes += file.notes()
     return report
 
 
-def main(path, function=None, *, json=False, **options):
+def source_of(path):
+    """The text of a .py file, or of a notebook's cells; "" if it cannot be read"""
+    try:
+        cells, _ = sandbox.read_cells(path)
+        return "\n\n".join(str(getattr(cell, "text", cell)) for cell in cells)
+    except Exception:
+        return _source_of(type("At", (), {"path": path}))
+
+
+def choose(file, name=None):
+    """The function of that name in an open file; without a name the one that is likely meant
+
+    That is the only function, or the only one called like kl; where there are only classes, their
+    method called like kl, or forward.
+    """
+    if name is not None or file.functions():
+        return sandbox.choose_function(file, name)
+    methods = [method for entry in file.entries() for method in entry.methods]
+    for like in ("kl", "forward", "__call__"):
+        alike = [m for m in methods if like in m.rpartition(".")[2].lower()]
+        if len(alike) == 1:
+            return file.function(alike[0])
+    return sandbox.choose_function(file, name)
+
+
+def main(path, function=None, *, json=False, hints=None, **options):
     """Judge the function, print the report.  Returns the exit status:
 
     0 right, 1 wrong, 2 could not be run, with one sentence on stderr.
@@ -1003,27 +1006,25 @@ def arguments(parser):
         "--order", metavar="NAMES", help='what each argument is: "mean_q,mean_p,scale_q,scale_p"'
     )
     parser.add_argument("--q", choices=("first", "second"), help="which Gaussian is q")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--seed", type=int, default=0, help="of the cases (%(default)s)")
     parser.add_argument(
         "--examples", type=int, default=EXAMPLES, help="cases for each law (%(default)s)"
     )
-    parser.add_argument(
-        "--timeout", type=float, default=TIMEOUT, help="seconds for one call (%(default)g)"
-    )
+    sandbox.arguments(parser)
     return parser
 
 
 def run(args):
     """`tinyvae check kl` with parsed arguments.  Returns the exit status."""
     try:
-        path, function = child.split(args.target)
+        path, function = sandbox.split(args.target)
     except CannotRun as reason:
         print(f"tinyvae check kl: {reason}", file=sys.stderr)
         return 2
     options = {name: getattr(args, name) for name in OPTIONS}
-    return main(path, function, json=args.json, timeout=args.timeout, **options)
+    return main(path, function, **options, **sandbox.options(args))
 
+
+OPTIONS = ("signature", "std", "scale", "order", "q", "examples")
 
 if __name__ == "__main__":
     sys.exit(run(arguments(argparse.ArgumentParser("tinyvae check kl")).parse_args()))

@@ -11,7 +11,8 @@ it is silent.  `law.cases()` is the Hypothesis strategy that draws its cases:
         laws.affine(my_kl, *case)
 
 A KL is a function of mean_q, cov_q, mean_p, cov_p that answers in nats, or a `Subject`: somebody's
-function under a reading of its arguments (`readings`).  For other signatures draw cases that it takes:
+function under a reading of its arguments (`readings`).  For other signatures draw cases that it
+takes:
 
     laws.affine.cases(laws.Form("diagonal", "logvar"))
 
@@ -29,6 +30,7 @@ from hypothesis import strategies as st
 
 from tinyvae.classroom.checker import readings as rd
 from tinyvae.classroom.checker.function import Function, LocalFunction
+from tinyvae.classroom.checker.values import Described, NotNumbers
 from tinyvae.oracles import gaussian_kl
 
 FLOOR = 1e-7  # a KL may be off by this part of its terms, whatever the reason
@@ -88,10 +90,6 @@ def form_of(reading):
 
 class Raised(Exception):
     """The function raised when it was called with arguments that it must accept."""
-
-
-class NotNumbers(Exception):
-    """The function answered with something that is not one real number for each pair."""
 
 
 class Pair(NamedTuple):
@@ -325,7 +323,7 @@ def joined(first, second):
     )
 
 
-# ---- a function under a reading --------------------------------------------------------------------
+# ---- a function under a reading ------------------------------------------------------------------
 
 
 class Subject:
@@ -405,9 +403,7 @@ class Subject:
         """An Outcome for each call that raw arguments take; Raised if one raises"""
         found = []
         for arguments in self.trial.arguments(raw):
-            outcome = self.function.call(
-                arguments, library=self.reading.library, gradient=gradient
-            )
+            outcome = self.function.call(arguments, library=self.reading.library, gradient=gradient)
             self.spent += outcome.seconds
             if outcome.error:
                 raise Raised(outcome.error)
@@ -428,7 +424,9 @@ class Subject:
             return array.reshape(B)
         if answer in ("coordinate", "position") and array.size % B == 0:
             return array.reshape(B, -1).sum(-1)
-        raise NotNumbers(f"it gave an answer of shape {array.shape} for {B} pairs in {k} dimensions")
+        raise NotNumbers(
+            f"it gave an answer of shape {array.shape} for {B} pairs in {k} dimensions"
+        )
 
     def _leaf(self, value):
         leaves, path = rd._leaves(value), self.reading.path
@@ -472,11 +470,11 @@ class Subject:
 def _what(value):
     if isinstance(value, np.ndarray):
         return f"{value.dtype}"
-    return str(value) if hasattr(value, "type_name") else f"a {type(value).__name__}"
+    return str(value) if isinstance(value, Described) else f"a {type(value).__name__}"
 
 
 def _padded(part, k):
-    """(B, j) or (B, j, j)  ->  (B, k) or (B, k, k): further coordinates are N(0, 1) in q and in p"""
+    """(B, j) or (B, j, j)  ->  (B, k) or (B, k, k): more coordinates, N(0, 1) in q and in p"""
     B, j = part.shape[:2]
     if part.ndim == 2:
         return np.concatenate([part, np.zeros((B, k - j))], axis=1)
@@ -572,6 +570,7 @@ class Law:
     def cases(self, form=None, largest=LARGEST):
         """A Hypothesis strategy for what comes after the KL, as a tuple; up to this dimension"""
         return self.draw(form, largest)
+
 
 LAWS: list[Law] = []
 TWO = ("full", "diagonal")
@@ -812,8 +811,8 @@ def batch(kl, several):
 def slopes(reading, raw, h=1e-6):
     """d sum of the true answer / d argument, by central differences; None for what has no slope
 
-    Matrices are moved symmetrically (Cholesky factors below the diagonal and on it): an entry is the
-    slope along E_ij + E_ji.
+    Matrices are moved symmetrically (Cholesky factors below the diagonal and on it): an entry is
+    the slope along E_ij + E_ji.
     """
 
     def total(changed):
@@ -832,9 +831,7 @@ def slopes(reading, raw, h=1e-6):
                 step[index[0], index[2], index[1]] = h
             if letter == "l" and index[1] < index[2]:
                 continue
-            up, down = (
-                [a + s * step if j == i else a for j, a in enumerate(raw)] for s in (1, -1)
-            )
+            up, down = ([a + s * step if j == i else a for j, a in enumerate(raw)] for s in (1, -1))
             slope[index] = (total(up) - total(down)) / (2 * h)
         found.append(slope)
     return found
@@ -859,7 +856,9 @@ def gradient(kl, pair, equal):
     scale = 1.0
     for outcome in kl.outcomes(raw, gradient=path):
         if outcome.gradients is None:
-            raise Broken(pair, message=f"it has no gradient: {outcome.no_gradient}", kind="gradient")
+            raise Broken(
+                pair, message=f"it has no gradient: {outcome.no_gradient}", kind="gradient"
+            )
         given = _by_argument(kl, outcome.gradients)
         expected = slopes(kl.reading, raw)
         for name, letter, got, true in zip(

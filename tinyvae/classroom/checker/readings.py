@@ -1,14 +1,15 @@
 """What the arguments and the answer of somebody's KL mean: candidate readings, decided by values.
 
-A reading says of every argument which Gaussian it belongs to and what it is of it (mean, covariance,
-precision, Cholesky factor, log-variance, ...), how pairs are laid out (a batch first, one pair, plain
-numbers, columns, images), and what the answer is (one number, one an example, one a coordinate, the
-batch's sum or mean, an entry of a tuple or dict).
+A reading says of every argument which Gaussian it belongs to and what it is of it (mean,
+covariance, precision, Cholesky factor, log-variance, ...), how pairs are laid out (a batch first,
+one pair, plain numbers, columns, images), and what the answer is (one number, one an example, one
+a coordinate, the batch's sum or mean, an entry of a tuple or dict).
 
 The names of the parameters rank the candidates; the function's values on random input decide:
 
     q = N(mean_q, S_q),  p = N(mean_p, S_p)
-    KL(q || p) = 1/2 ( log|S_p| - log|S_q| + tr(S_p^-1 S_q) + d' S_p^-1 d - k ),  d = mean_q - mean_p
+    KL(q || p) = 1/2 ( log|S_p| - log|S_q| + tr(S_p^-1 S_q) + d' S_p^-1 d - k ),  d = mean_q -
+    mean_p
 
 Here this formula serves to recognise a reading.  The verdict afterwards comes from the laws, whose
 truth is the cubature.
@@ -20,22 +21,27 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-# ---- what a name says -----------------------------------------------------------------------------
+# ---- what a name says ----------------------------------------------------------------------------
 
 # fmt: off
 EXPLICIT = {
     "mean":        "mean means mu mus loc locs avg μ expectation",
     "cov":         "cov covs covar covars covariance covariances covmat covmatrix covarmatrix "
                    "covariancematrix Σ",
-    "precision":   "precision precisions prec precs invcov inversecovariance covinv precisionmatrix "
+    "precision":   "precision precisions prec precs invcov inversecovariance covinv "
+                   "precisionmatrix "
                    "lambdamatrix",
-    "cholesky":    "chol chols cholesky tril trils scaletril lower sqrt sqrtcov covsqrt choleskyfactor "
+    "cholesky":    "chol chols cholesky tril trils scaletril lower sqrt sqrtcov covsqrt "
+                   "choleskyfactor "
                    "cholfactor",
-    "logvar":      "logvar logvars lv lvar logvariance logvariances lnvar logsigmasq logsigmasquared "
+    "logvar":      "logvar logvars lv lvar logvariance logvariances lnvar logsigmasq "
+                   "logsigmasquared "
                    "logsigsq logstdsq logσsq lnsigmasq logvari",
-    "logstd":      "logstd logstds logsigma logsigmas logsd lnsigma lnstd lstd lstds lsd logsig logσ "
+    "logstd":      "logstd logstds logsigma logsigmas logsd lnsigma lnstd lstd lstds lsd "
+                   "logsig logσ "
                    "logstddev logstdev logscale logscales",
-    "std":         "std stds stddev stddevs stdev stdevs sd sds standarddeviation standarddeviations",
+    "std":         "std stds stddev stddevs stdev stdevs sd sds standarddeviation "
+                   "standarddeviations",
     "var":         "var vars variance variances sigmasq sigmasquared ssq stdsq σsq sigsq sdsq",
     "sample":      "z x sample samples zs latent latents draw draws",
     "factor":      "factor factors covfactor W lowrank",
@@ -49,7 +55,8 @@ AMBIGUOUS = {
     ("std", "var", "cov", "logvar", "logstd", "cholesky"): "sigma sigmas σ sig sigs",
     ("std", "var", "logstd", "logvar", "cov", "cholesky"): "s ss scale scales",
     ("var", "cov", "logvar", "std"): "v vs V",
-    ("cov", "std", "var", "logvar", "precision"): "S K C A B c cc Sigma Sigmas SIGMA Sig Cov sigmat R Q",
+    ("cov", "std", "var", "logvar", "precision"): "S K C A B c cc Sigma Sigmas SIGMA Sig Cov "
+                                                  "sigmat R Q",
     ("cholesky", "precision", "cov"): "L Ls root r",
     ("precision", "cov", "std", "var"): "Lambda Lambdas lam lambda Λ P tau omega Omega Prec",
     ("logstd", "logvar"): "logs ls",
@@ -158,7 +165,7 @@ def _kinds(word):
     return None
 
 
-# ---- layouts --------------------------------------------------------------------------------------
+# ---- layouts -------------------------------------------------------------------------------------
 
 # For an argument: u a mean, v a scale by coordinate, m a positive definite matrix, l a lower
 # triangular one, z a draw, f a low-rank factor.
@@ -208,7 +215,7 @@ def draw(pattern, size, rng):
 
 def laid_out(raw, pattern, layout, shape=None):
     """The argument tuples to call a function with: one for a batch, B for one pair at a time"""
-    B, k = raw[0].shape[:2]
+    B = len(raw[0])
     if layout in ("batch", "image", "sequence", "last"):
         arguments = []
         for array, letter in zip(raw, pattern, strict=True):
@@ -239,7 +246,7 @@ def laid_out(raw, pattern, layout, shape=None):
     return one
 
 
-# ---- candidates -----------------------------------------------------------------------------------
+# ---- candidates ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -285,9 +292,7 @@ class Reading:
 
     def gaussians(self, raw):
         """mean_q, S_q, mean_p, S_p that raw arguments (B, ...) mean, S variances or matrices"""
-        B, k = next(a for a, letter in zip(raw, self.pattern, strict=True) if letter != "k").shape[
-            :2
-        ]
+        B, k = _size(raw, self.pattern)
         mean = {"q": np.zeros((B, k)), "p": np.zeros((B, k))}
         scale = {"q": np.ones((B, k)), "p": np.ones((B, k))}
         low = {}
@@ -365,7 +370,7 @@ def kl_terms(mean_q, S_q, mean_p, S_p):
 
 
 def log_ratio_at(z, mean_q, S_q, mean_p, S_p, expected):
-    """log q(z) - log p(z), by coordinate or for matrices by example; expected: E log q - log p(z)"""
+    """log q(z) - log p(z), by coordinate or example; expected: E log q - log p(z)"""
 
     d_q, d_p = z - mean_q, z - mean_p
     if S_q.ndim == 2:
@@ -385,7 +390,7 @@ def truth(reading, raw):
     return 0.5 * sum(kl_terms(*pair))
 
 
-# ---- what an answer may be ------------------------------------------------------------------------
+# ---- what an answer may be -----------------------------------------------------------------------
 
 ANSWERS = {
     "example": "one number an example",
@@ -467,7 +472,7 @@ def answers_for(given, B, k, layout, shape=()):
     return (), ()
 
 
-# ---- asking ---------------------------------------------------------------------------------------
+# ---- asking --------------------------------------------------------------------------------------
 
 
 class Failure(Exception):
@@ -492,7 +497,8 @@ _SCALAR_ONLY = (
     "can only be converted to a Python scalar", "only integer scalar arrays",
     "only integer tensors of a single element", "truth value of an array with more than one",
     "elements cannot be converted", "unsupported operand type(s) for ** or pow(): 'list'",
-    "can't multiply sequence", "unsupported operand type(s) for -: 'list'", "TypeError: bad operand",
+    "can't multiply sequence", "unsupported operand type(s) for -: 'list'",
+    "TypeError: bad operand",
 )  # fmt: skip
 
 
@@ -509,6 +515,7 @@ class Trial:
     size: int | None = None
     names: tuple = ()
     seen: list = field(default_factory=list)  # (raw, {path: array})
+    tolerance: float = 1e-6  # relative, within which an explanation must agree
 
     def arguments(self, raw):
         """The function's own argument tuples for raw (B, ...) arrays"""
@@ -596,7 +603,7 @@ def _is_flat(values):
     return isinstance(values, list) and all(isinstance(v, (int, float)) for v in values)
 
 
-# ---- which readings a signature allows -------------------------------------------------------------
+# ---- which readings a signature allows -----------------------------------------------------------
 
 _LETTERS = {
     "mean": "u", "cov": "mv", "precision": "vm", "cholesky": "l", "logvar": "v", "logstd": "v",
@@ -637,7 +644,9 @@ def structures(pattern, names):
     A role is (whose, what), what being "mean", "scale", "sample", ...  The first of two Gaussians
     is called q here; `candidates` turns them round as well.
     """
-    where = {letter: [i for i, other in enumerate(pattern) if other == letter] for letter in "uzfkg"}
+    where = {
+        letter: [i for i, other in enumerate(pattern) if other == letter] for letter in "uzfkg"
+    }
     scales = [i for i, letter in enumerate(pattern) if letter in "vml"]
     means = where["u"]
     if len(where["z"]) > 1 or len(where["k"]) > 1:
@@ -828,7 +837,9 @@ def direction_in(text):
     >>> direction_in("KL( N(0, A) || N(0, B) )"), direction_in("the KL")
     (('A', 'B'), ('', ''))
     """
-    found = re.search(r"(?:KL|D)\w*\s*[\[({]+(.{1,60}?)(?:\|\||∥|‖)(.{1,60})", text or "", re.DOTALL)
+    found = re.search(
+        r"(?:KL|D)\w*\s*[\[({]+(.{1,60}?)(?:\|\||∥|‖)(.{1,60})", text or "", re.DOTALL
+    )
     if not found:
         return "", ""
     words = [re.findall(r"[A-Za-z_]\w*|\d+", side) for side in found.groups()]
@@ -837,7 +848,7 @@ def direction_in(text):
     return (left[0], right[0]) if left and right and left[0] != right[0] else ("", "")
 
 
-# ---- the search -----------------------------------------------------------------------------------
+# ---- the search ----------------------------------------------------------------------------------
 
 CLOSE = 1e-6  # relative to the terms: what double precision and a 1e-8 in a denominator allow
 COARSE = 5e-5  # what single precision allows
@@ -961,9 +972,14 @@ def about(source, name, parameters, libraries=("numpy",), doc=""):
     found.doc = found.doc or (ast.get_docstring(body) if body is not tree else "") or ""
     wanted = {one for one, _ in parameters}
     for node in ast.walk(body):
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            if node.value == int(node.value) and abs(node.value) >= 4:
-                numbers.append(int(abs(node.value)))
+        if (
+            isinstance(node, ast.Constant)
+            and type(node.value) in (int, float)
+            and abs(node.value) < 2**20
+            and node.value == int(node.value)
+            and abs(node.value) >= 4
+        ):
+            numbers.append(int(abs(node.value)))
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple):
             places = [e.value for e in node.slice.elts if isinstance(e, ast.Constant)]
             if len(places) == 2 and all(type(place) is int for place in places):
@@ -1007,7 +1023,9 @@ def ways(about, count):
             for key, subscript in about.keys.get(text, {}).items():
                 if subscript == is_key and key not in keys:
                     keys.append(key)
-        scales = [k for k in keys if read_name(k, keys).kinds and read_name(k, keys).kinds != ("mean",)]
+        scales = [
+            k for k in keys if read_name(k, keys).kinds and read_name(k, keys).kinds != ("mean",)
+        ]
         useful = [k for k in keys if read_name(k, keys).kinds or is_key]
         if len(useful) == 2 and scales and (is_key or not set(useful) <= _ARRAY_ATTRIBUTES):
             bound.append((_inside(texts, useful), packing, tuple(useful), None))
@@ -1039,7 +1057,7 @@ def _inside(texts, keys):
 
 def layouts(pattern, packing):
     """(layout, shape of one example) to try for a pattern"""
-    if packing == "distributions":
+    if packing in ("distributions", "halves"):
         return [("batch", ()), ("one", ())]
     if set(pattern) <= set("uvz"):
         return [("batch", ()), ("image", (3, 2, 2)), ("sequence", (5, 3)), ("one", ()),
@@ -1156,8 +1174,9 @@ def _odd(reading, names):
         kinds += name.kinds.index(what) if what in name.kinds else 3 if name.kinds else 1
     first = next((whose for whose, _ in reading.roles if whose in "qp"), "q")
     kls = [str(part).lower() for part in reading.path]
-    return (reading.target != "kl", reading.answer == "mean" , first != "q", kinds,
-            not any("kl" in part for part in kls), len(reading.path), str(reading.path))  # fmt: skip
+    named = any("kl" in part for part in kls)
+    place = (not named, len(reading.path), str(reading.path))
+    return (reading.target != "kl", reading.answer == "mean", first != "q", kinds, *place)
 
 
 def _allowed(pattern, names, overrule):

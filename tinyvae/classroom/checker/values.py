@@ -439,3 +439,26 @@ def _unpacked(value, data, at):
     if kind == "rng":
         return Rng(int(inside)), at
     raise ValueError(f"a value of the kind {escape(kind, 40)!r}")
+
+
+# ---- as numbers ----------------------------------------------------------------------------------
+
+
+class NotNumbers(Exception):
+    """The function answered with something that is not real numbers."""
+
+
+def as_array(result):
+    """A value that a function has answered with, as a NumPy array; NotNumbers if it is none"""
+    if result is None:
+        raise NotNumbers("it gave None: is a `return` missing?")
+    if isinstance(result, Described):
+        raise NotNumbers(f"it gave {result}")
+    try:
+        array = np.asarray(result)
+    except Exception:
+        raise NotNumbers(f"it gave a {type(result).__name__}, not a number") from None
+    if array.dtype.kind not in "fiu":
+        what = f"a {type(result).__name__}" if array.dtype.kind == "O" else array.dtype.name
+        raise NotNumbers(f"it gave {what} instead of real numbers")
+    return array

@@ -169,7 +169,7 @@ def mistake(code, title, *, wrong, thread, forms=("diagonal", "standard")):
     return enter
 
 
-# ---- the mistakes ----------------------------------------------------------------------------------
+# ---- the mistakes --------------------------------------------------------------------------------
 
 
 @mistake(
@@ -791,8 +791,8 @@ def total_in_every_row(mean_q, cov_q, mean_p, cov_p):
     forms=(),
 )
 def elementwise_product_in_trace(mean_q, cov_q, mean_p, cov_p):
-    """`trace(inv * cov)`: in NumPy and PyTorch the star multiplies entry by entry.  A trace needs the
-    diagonal only, but that of the product of matrices.  Right for diagonal covariances.
+    """`trace(inv * cov)`: in NumPy and PyTorch the star multiplies entry by entry.  A trace needs
+    the diagonal only, but that of the product of matrices.  Right for diagonal covariances.
     """
     log_ratio, _, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
     return 0.5 * (log_ratio + trace(inv(cov_p) * cov_q) + quad - k)
@@ -805,8 +805,9 @@ def elementwise_product_in_trace(mean_q, cov_q, mean_p, cov_p):
     thread="kasparmartens/NeuralProcesses#1",
 )
 def small_number_in_log(mean_q, cov_q, mean_p, cov_p):
-    """It guards against log(0), and no test with ordinary numbers sees it.  A posterior that becomes
-    narrow pays nothing any more below a standard deviation of 1e-4, and nothing holds it back.
+    """It guards against log(0), and no test with ordinary numbers sees it.  A posterior that
+    becomes narrow pays nothing any more below a standard deviation of 1e-4, and nothing holds it
+    back.
     """
     _, tr, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
     jitter = 1e-8 * np.eye(k)
@@ -820,8 +821,8 @@ def small_number_in_log(mean_q, cov_q, mean_p, cov_p):
     thread="pluskid/Mocha.jl#117",
 )
 def log_two_pi(mean_q, cov_q, mean_p, cov_p):
-    """The logarithm of a Gaussian density has log 2 pi in it, and a formula from memory puts it into
-    the KL.  There the two normalisers differ by their determinants, and the 2 pi cancels.
+    """The logarithm of a Gaussian density has log 2 pi in it, and a formula from memory puts it
+    into the KL.  There the two normalisers differ by their determinants, and the 2 pi cancels.
     """
     _, tr, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
     return 0.5 * (-k * np.log(2 * np.pi) + tr + quad - k)
@@ -834,8 +835,8 @@ def log_two_pi(mean_q, cov_q, mean_p, cov_p):
     thread="PacktPublishing/Deep-Reinforcement-Learning-Hands-On#17",
 )
 def bracket_in_the_ratio(mean_q, cov_q, mean_p, cov_p):
-    """( s_q^2 + d^2 ) / ( 2 s_p^2 ) becomes ( s_q^2 + d^2 / ( 2 s_p^2 ) ): one bracket moves, and all of
-    them still match.
+    """( s_q^2 + d^2 ) / ( 2 s_p^2 ) becomes ( s_q^2 + d^2 / ( 2 s_p^2 ) ): one bracket moves, and
+    all of them still match.
     """
     log_ratio, _, quad, k = terms(mean_q, cov_q, mean_p, cov_p)
     return 0.5 * (log_ratio + 2 * trace(cov_q) + quad - k)
