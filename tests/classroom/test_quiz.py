@@ -13,6 +13,8 @@ import scipy.special
 import scipy.stats
 
 from tests.strategies import covariance
+from tinyvae.classroom.checker import kl
+from tinyvae.classroom.checker.function import LocalFunction
 from tinyvae.classroom.museum import quiz
 from tinyvae.classroom.museum.questions import SNIPPETS
 from tinyvae.oracles import central_difference, estimate, gaussian_kl
@@ -130,6 +132,26 @@ def test_verdict_is_what_the_numbers_say(snippet):
     got, expected = HOLD[snippet.name](function)
     assert np.shape(got) == np.shape(expected)
     assert np.allclose(got, expected, rtol=1e-7) == snippet.right
+
+
+def is_about_a_kl(snippet):
+    return "KL" in snippet.claim and not any(word in snippet.claim for word in ("loss", "cost"))
+
+
+KLS = [snippet for snippet in SNIPPETS if is_about_a_kl(snippet)]
+
+
+@pytest.mark.parametrize("snippet", KLS, ids=lambda snippet: snippet.name)
+def test_checker_says_what_the_quiz_says(snippet):
+    names = {"np": np}
+    exec(snippet.code, names)
+    (function,) = (f for name, f in names.items() if callable(f) and name != "np")
+    report = kl.judge(LocalFunction(function), examples=5, source=snippet.code)
+    assert report.right == snippet.right, f"\n{report}"
+
+
+def test_most_questions_go_through_the_checker():
+    assert len(KLS) >= 15
 
 
 def test_questions_are_many_and_mixed():

@@ -126,6 +126,9 @@ def _forms_of_trace():
              "std-in-trace"),
         Form("q's variance is divided by sigma of p, not sigma^2", lambda m: m.vq / m.sp),
         Form("q's variance is not divided by p's", lambda m: m.vq),
+        Form("q's variance is divided by p's twice", lambda m: m.vq / m.vp**2),
+        Form("q's variance is left out of the trace", lambda m: 1 / m.vp),
+        Form("p's variance alone stands in the trace", lambda m: m.vp),
         Form("a bracket closes late: q's variance is not divided by 2 sigma^2 of p",
              lambda m: 2 * m.vq, "bracket-in-the-ratio"),
         Form("q's variance is multiplied by p's", lambda m: m.vq * m.vp),
@@ -1008,6 +1011,8 @@ def diagnose(call, found, seed=0):
             best, best_trial = explanation, trial
         if best is not None and best.cost <= 1.3:
             break
+    if best is not None and best.cost > 3.9:
+        best = None  # so many mistakes are a guess
     if best is None:
         for trial in trials[:2]:
             names = list(trial.names)

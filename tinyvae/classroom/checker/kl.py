@@ -577,9 +577,7 @@ class _Judge:
                  + _sentence(self.breaches["gradient"][1].message),), (), self.reading, "gradient",
             )  # fmt: skip
         if "batch" in self.breaches and set(self.breaches) == {"batch"}:
-            return diagnosis.diagnose_batch(
-                _caller(self.function), self.found, self.subject, broken
-            )
+            return diagnosis.diagnose_batch(self.found, self.subject, broken)
         if values:
             return Diagnosis(
                 ("Its values are right in every row: this is about its manners.",), (),

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from tinyvae.classroom.checker.values import Distribution, Rng
+
 # ---- what a name says ----------------------------------------------------------------------------
 
 # fmt: off
@@ -204,7 +206,7 @@ def draw(pattern, size, rng):
             made.append(rng.uniform(0.35, 1.9, (B, k)))
         elif letter == "f":
             made.append(rng.uniform(-0.8, 0.8, (B, k, 2)))
-        elif letter == "k":
+        elif letter in "kg":
             made.append(np.full(B, k))
         else:
             root = np.tril(rng.uniform(-0.7, 0.7, (B, k, k)), -1)
@@ -213,14 +215,22 @@ def draw(pattern, size, rng):
     return made
 
 
+_SEEDS = itertools.count(1)
+
+
+def _fresh_rng():
+    """A source of random numbers that no call before has had"""
+    return Rng(next(_SEEDS))
+
+
 def laid_out(raw, pattern, layout, shape=None):
     """The argument tuples to call a function with: one for a batch, B for one pair at a time"""
     B = len(raw[0])
     if layout in ("batch", "image", "sequence", "last"):
         arguments = []
         for array, letter in zip(raw, pattern, strict=True):
-            if letter == "k":
-                arguments.append(int(array[0]))
+            if letter in "kg":
+                arguments.append(int(array[0]) if letter == "k" else _fresh_rng())
             elif layout == "last":
                 arguments.append(np.moveaxis(array, 0, -1))
             elif layout in ("image", "sequence"):
@@ -233,8 +243,8 @@ def laid_out(raw, pattern, layout, shape=None):
         arguments = []
         for array, letter in zip(raw, pattern, strict=True):
             value = array[b]
-            if letter == "k":
-                value = int(value)
+            if letter in "kg":
+                value = int(value) if letter == "k" else _fresh_rng()
             elif layout == "number":
                 value = float(value.reshape(-1)[0])
             elif layout == "list":
@@ -572,8 +582,6 @@ def pack(arguments, packing, keys, pattern):
     if packing == "halves":
         return [np.concatenate(arguments[i : i + 2], -1) for i in range(0, len(arguments), 2)]
     if packing == "distributions":
-        from tinyvae.classroom.checker.values import Distribution
-
         name, independent, fields = keys
         return [
             Distribution(name, dict(zip(fields, arguments[i : i + 2], strict=True)), independent)
