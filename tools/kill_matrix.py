@@ -2,11 +2,12 @@
 
     python -m tools.kill_matrix        writes docs/kill-matrix.md
 
-A law sees a mistake if more than one in 25 of 100 cases breaks it.  `tools.checks` keeps the same
-table in the museum's checks.json, where `tinyvae bugs` and docs/bugs.md read it.
+A law sees a mistake if more than one in 25 of 100 cases breaks it.  The table is kept in the
+museum's checks.json, where `tinyvae bugs`, docs/bugs.md and the page read it.
 """
 
 import functools
+import json
 import sys
 import textwrap
 import warnings
@@ -19,6 +20,7 @@ from tinyvae.classroom.checker.function import Function, Outcome
 from tinyvae.classroom.checker.kl import cases
 from tinyvae.classroom.museum import catalogue as bugs
 from tinyvae.classroom.museum import kl as bugs_kl
+from tinyvae.classroom.museum.entry import CHECKED, checked
 
 EXAMPLES = 100
 OFTEN = 1 / 25  # what is seen more rarely depends on the draw
@@ -124,7 +126,8 @@ def in_a_cell(text):
 def page():
     """docs/kill-matrix.md"""
     mistakes = bugs.in_area("kl")
-    kills = table()
+    found = checked()["kl"]
+    kills = {bug.code: found[bug.name]["laws"] for bug in mistakes}
     names = [law.name for law in laws.LAWS if law.name != "gradient"]
     formulas = {law.name: law.formula for law in laws.LAWS}
     lines = [
@@ -165,15 +168,25 @@ def _gaps(table):
 
 
 def _other_signatures(mistakes):
-    for signature in ("diagonal", "standard-normal"):
-        right = [bug.code for bug in mistakes if not seen(bug.f, signature)]
+    found = checked()["kl"]
+    for signature, form in (("diagonal", "diagonal"), ("standard-normal", "standard normal")):
+        right = [bug.code for bug in mistakes if form in found[bug.name]["right"]]
         yield (
-            f"In the signature `{signature}`, {len(mistakes) - len(right)} of {len(mistakes)} "
-            f"break a law; {', '.join(right)} are no mistakes there: they give the right numbers."
+            f"In the signature `{signature}`, {len(mistakes) - len(right)} of {len(mistakes)} give "
+            f"wrong numbers for a pair; {', '.join(right)} are no mistakes there."
         )
+
+
+def main():
+    """Compute the table, keep it in checks.json, write docs/kill-matrix.md"""
+    found = json.loads(CHECKED.read_text(encoding="utf-8"))
+    found["kl"] = entries()
+    CHECKED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    checked.cache_clear()
+    Path("docs/kill-matrix.md").write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":
     if not Path("docs").is_dir():
         sys.exit("there is no folder docs/ here: run this at the top of a checkout")
-    Path("docs/kill-matrix.md").write_text(page(), encoding="utf-8")
+    main()

@@ -255,19 +255,19 @@ def weighted(a=0.5, b=0.5, c=0.5, k=-0.5, one=0.0):
          "std is used as a log-variance"),
         (lambda mu, logvar: 0.5 * (mu**2 + logvar**2 - 1 - 2 * np.log(abs(logvar))).sum(-1),
          "logvar is used as a standard deviation"),
-        (lambda m0, S0, m1, S1: textbook(m0, np.linalg.inv(S0), m1, np.linalg.inv(S1)),
+        (lambda m0, cov0, m1, cov1: textbook(m0, np.linalg.inv(cov0), m1, np.linalg.inv(cov1)),
          "is used as a precision"),
         (lambda m0, S0, m1, S1: textbook(m0, S0, m1, S1) + 0.5 * np.trace(S0),
          "the trace is that of Sq"),
         (lambda mu, logvar: np.full(len(mu) + 3, 0.0), "shape (8,)"),
-        (lambda mu, logvar: single(mu, logvar) + np.random.default_rng().normal(), "is random"),
+        (lambda mu, logvar: single(mu, logvar) + np.random.default_rng().random(), "is random"),
         (lambda mu, logvar: single(abs(mu) ** 0.9, logvar), "not a mistake we know"),
     ],
 )  # fmt: skip
 def test_mistake_that_is_not_in_the_museum_is_described(f, said):
-    report = checker.check_kl(f)
+    report = checker.check_kl(f, examples=10)
     assert not report.right
-    assert said in str(report), f"\n{report}"
+    assert said.lower() in " ".join(str(report).lower().split()), f"\n{report}"
 
 
 def test_arguments_that_are_written_to():
@@ -303,7 +303,7 @@ def test_mistake_beyond_the_dimensions_that_one_tries_is_seen():
     report = checker.check_kl(lambda mu, logvar: textbook_terms(mu, logvar)[..., :8].sum(-1))
     assert report.broken == "many dimensions" and report.names == []
     report = checker.check_kl(lambda mu, logvar: single(mu, logvar) / (mu.shape[-1] < 100))
-    assert report.broken == "many dimensions" and report.names == []
+    assert report.right and "in 300 dimensions it gives inf" in report.limits
 
 
 def test_report_speaks_of_no_arguments_but_the_functions_own():

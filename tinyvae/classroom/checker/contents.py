@@ -224,7 +224,8 @@ def _judge_kl(function, name, seed):
         return Verdict(name, "cannot", message=_sentence(reason)), []
     laws = [LawVerdict(law.name, law.formula, law.status, law.note) for law in found.laws]
     if found.right:
-        return Verdict(name, "right", note=KINDS["kl"], laws=laws), list(found.notes)
+        told = [found.verdict, *(f"{limit}." for limit in found.limits), *found.notes]
+        return Verdict(name, "right", note=KINDS["kl"], laws=laws), told
     return (
         Verdict(
             name,

@@ -537,14 +537,15 @@ def _explain(trial, reading, unlikely, against, most):
     return best
 
 
-def _vector(values, answer, shape, wanted):
+def _vector(values, answer, trial, wanted):
     """Reduced and concatenated over all that was seen, or None where that makes no sense"""
     parts = []
-    for one, size in zip(values, wanted, strict=True):
+    for one, size, (raw, _) in zip(values, wanted, trial.seen, strict=True):
+        k = rd._size(raw, trial.pattern)[1]
         if one.ndim == 1 and answer in ("coordinate", "axis 0", "axis 0 mean", "coordinate / k",
                                         "coordinate / B", "position"):  # fmt: skip
             return None
-        reduced = np.asarray(rd.reduce(one, answer, shape), dtype=float).reshape(-1)
+        reduced = np.asarray(rd.reduce(one, answer, trial.shape, k), dtype=float).reshape(-1)
         if reduced.size != size:
             return None
         parts.append(reduced)
@@ -563,7 +564,7 @@ def _fit_forms(trial, slots, values, path, answer, most):
     for slot, of_slot in zip(slots, values, strict=True):
         rows = []
         for form, one in zip(slot, of_slot, strict=True):
-            vector = _vector(one, answer, trial.shape, wanted)
+            vector = _vector(one, answer, trial, wanted)
             if vector is None:
                 continue
             same = next((row for row in rows if _equal(row[1], vector)), None)
@@ -719,7 +720,7 @@ def _special(trial, reading, unlikely, against):
         allowed, wrong = rd.answers_for(given, B, k, trial.layout, trial.shape)
         for answer in (*allowed, *wrong):
             for form, values in forms:
-                vector = _vector(values, answer, trial.shape, wanted)
+                vector = _vector(values, answer, trial, wanted)
                 if vector is None:
                     continue
                 cost = 1 + form.extra + unlikely + (answer in rd.MISREDUCED)
@@ -848,11 +849,11 @@ def _columns(trial, reading, path, answer, wanted):
         values = [rd.kl_terms(m.mq, m.Sq, m.mp, m.Sp)[i] for m in moments]
         if i == 3:
             values = [-v for v in values]
-        columns.append(_vector(values, answer, trial.shape, wanted))
+        columns.append(_vector(values, answer, trial, wanted))
     ones = [np.ones(m.B) for m in moments]
     if answer in ("coordinate", "coordinate / k", "coordinate / B"):
         ones = [np.ones((m.B, m.k)) for m in moments]
-    columns.append(_vector(ones, answer, trial.shape, wanted))
+    columns.append(_vector(ones, answer, trial, wanted))
     return columns
 
 
@@ -936,6 +937,25 @@ def _said_by_weights(weights, indices):
     return lines, list(NAMED)[min(off)]
 
 
+def _right_and_one_more(columns, flat):
+    """((slot, form), weight) of the one column that is left when the KL is taken away, or None"""
+    right = [c[2] for c in columns if not c[1].what]
+    if len(right) < 3:
+        return None
+    signs = [-1.0 if c[0] == "constant" and c[2].mean() > 0 else 1.0
+             for c in columns if not c[1].what]  # fmt: skip
+    rest = flat - 0.5 * sum(s * c for s, c in zip(signs, right, strict=True))
+    for slot, form, column in columns:
+        if not form.what:
+            continue
+        weight = float(rest @ column / (column @ column))
+        if abs(weight) > 1e-6 and np.all(
+            np.abs(rest - weight * column) <= CLOSE * (1 + np.abs(flat))
+        ):
+            return (slot, form), weight
+    return None
+
+
 def _other_terms(trial, reading, unlikely, against):
     """An Explanation as a sum of few other ingredients, or None"""
     raw, leaves = trial.seen[0]
@@ -959,10 +979,19 @@ def _other_terms(trial, reading, unlikely, against):
         allowed, _ = rd.answers_for(given, B, k, trial.layout, trial.shape)
         for answer in allowed:
             columns = [
-                (slot, form, _vector(values, answer, trial.shape, wanted))
-                for slot, form, values in table
+                (slot, form, _vector(values, answer, trial, wanted)) for slot, form, values in table
             ]
             columns = [c for c in columns if c[2] is not None and np.linalg.norm(c[2]) > 1e-9]
+            one_more = _right_and_one_more(columns, flat)
+            if one_more:
+                (slot, form), weight = one_more
+                return Explanation(
+                    2.2 + unlikely,
+                    replace(reading, path=path, answer=answer),
+                    ((slot, Form("other terms", None)),),
+                    against=against,
+                    lines=(f"It is the KL and {number(weight)} x another term: {form.what}.",),
+                )
             chosen, residual = [], flat.copy()
             while len(chosen) < 6 and len(flat) >= len(chosen) + 6:
                 scores = [abs(residual @ c[2]) / np.linalg.norm(c[2]) for c in columns]

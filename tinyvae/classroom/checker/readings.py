@@ -427,11 +427,11 @@ MISREDUCED = {
 }
 
 
-def reduce(values, answer, shape=()):
+def reduce(values, answer, shape=(), k=1):
     """values (B, k), or (B,) where coordinates cannot be told apart, as an answer of that kind"""
     B = len(values)
     each = values.sum(-1) if values.ndim == 2 else values
-    k = values.shape[-1] if values.ndim == 2 else 1
+    k = values.shape[-1] if values.ndim == 2 else k
     return {
         "example": lambda: each,
         "column": lambda: each[:, None],
@@ -904,7 +904,7 @@ def matches(reading, trial, path, answer, tolerance=CLOSE):
             wanted = reduce(true, answer, trial.shape)
             size = reduce(np.abs(true) + 1.0, answer, trial.shape)
         given = leaves[path]
-        if given.size != wanted.size:
+        if given.size != wanted.size or np.max(size) > 1e6:  # so large that nothing is compared
             return False
         if not close(given.reshape(wanted.shape), wanted, size, tolerance):
             return False
@@ -1283,6 +1283,8 @@ def _only_size(call, rng, names, pattern, layout, packing, keys, about, overrule
 def _fixed_size(call, found, rng, names, trial, about, overrule):
     """The trial in a dimension that the source names, if the function is right in that one only"""
     for size in about.numbers:
+        if size > (16 if set(trial.pattern) & set("ml") else 512):
+            continue
         again = Trial(
             trial.pattern, trial.layout, trial.library, trial.packing, trial.keys, trial.shape,
             size, tuple(names),
