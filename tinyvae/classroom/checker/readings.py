@@ -1164,8 +1164,7 @@ def _try_way(call, about, found, rng, names, packing, keys, library, overrule):
                 continue
             _note_batch(found, trial, pattern, batch)
             judged = [(r, objections(r, names, found.said)) for r in readings]
-            if any(overrule):
-                judged = [(r, []) for r, _ in judged]
+            judged = [(r, _not_overruled(against, overrule)) for r, against in judged]
             judged.sort(key=lambda entry: (len(entry[1]), _odd(entry[0], names)))
             found.also = [r for r, _ in judged[1:]]
             hits.append((*judged[0], trial))
@@ -1173,6 +1172,17 @@ def _try_way(call, about, found, rng, names, packing, keys, library, overrule):
         if hits and not hits[-1][1]:
             return hits
     return hits
+
+
+def _not_overruled(against, overrule):
+    """The objections to a reading but those that a flag has settled"""
+    scale, order, q, _ = overrule
+    return [
+        sentence
+        for sentence in against
+        if not (("is used as" in sentence) if scale or order else False)
+        and not (("is used as" not in sentence) if q or order else False)
+    ]
 
 
 def _odd(reading, names):
