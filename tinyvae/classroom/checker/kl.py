@@ -272,6 +272,11 @@ class _Judge:
             self.reading = explained.reading
         self.subject = laws.Subject(self.function, self.reading)
         self.subject.eps = self._eps()
+        told = self.told()
+        if self.found.against:  # the case to show is one of what the names say
+            named = rd.as_named(self.reading, self.found.names, self.found.said)
+            eps, self.subject = self.subject.eps, laws.Subject(self.function, named)
+            self.reading, self.subject.eps = named, eps
         report = Report(self._name(), self._takes(), seed=self.seed, examples=self.examples)
         if explained is None and not self.found.against:
             self._try_laws(report)
@@ -281,7 +286,7 @@ class _Judge:
         else:
             self._try_laws(report)
             if explained is None:
-                explained = self._against()
+                explained = self._against(told)
         return self._wrong(report, explained)
 
     # ---- the laws
@@ -537,7 +542,7 @@ class _Judge:
 
     # ---- what is wrong
 
-    def _against(self):
+    def _against(self, told):
         """The diagnosis of a function that is right but for what its names say"""
         lines, names = [], []
         for sentence in self.found.against:
@@ -546,7 +551,7 @@ class _Judge:
                 names.append("swapped-arguments")
         lines += self.diagnosis.entries_in_words(names)
         if not any("exchanged" in s or "direction" in s for s in self.found.against):
-            lines.append(f"Its values are right so read: {self.told()}.")
+            lines.append(f"Its values are right so read: {told}.")
         return self.diagnosis.Diagnosis(tuple(lines), tuple(names), self.reading, "argument")
 
     def _explain_breach(self, report):
@@ -618,8 +623,9 @@ class _Judge:
             report.verdict = f"Wrong at extremes: {_lowered(explained.says[0])}"
         name = self._shown()
         if not name:
-            if explained.term == "argument":
-                report.message = explained.says[0]
+            report.broken = "names" if self.found.against else ""
+            report.message = explained.says[0] if explained.says else ""
+            report.case = self._case(self.laws.plain_pair(self.subject.form, 1))
             return report
         law, broken = self.breaches[name]
         if not (law.name == "batch" and not self.subject.takes_batches):

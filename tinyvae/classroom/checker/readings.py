@@ -801,6 +801,19 @@ def objections(reading, names, said=("", "")):
     return found + ([turned_round] if turned_round else [])
 
 
+def as_named(reading, names, said=("", "")):
+    """The reading that explicit names ask for, where the values have another"""
+    roles = []
+    for name, (whose, what), letter in zip(names, reading.roles, reading.pattern, strict=False):
+        scales = MATRIX_SCALES if letter == "m" else VECTOR_SCALES
+        if name.explicit and what in (*scales, "cov") and name.kinds[0] in (*scales, "cov"):
+            kind = name.kinds[0]
+            what = {"m": "cov", "v": "var"}[letter] if kind in ("cov", "var") else kind
+        roles.append((whose, what))
+    made = replace(reading, roles=tuple(roles))
+    return turned(made) if direction_objection(made, names, said) else made
+
+
 def direction_objection(reading, names, said=("", "")):
     """The sentence that says that q and p stand the other way round than the names, or ''"""
     for name, (whose, _) in zip(names, reading.roles, strict=False):
@@ -1086,6 +1099,8 @@ def find(call, about, *, scale=None, order=None, q=None, signature=None, seed=0)
     counts = _counts(about)
     for count in counts:
         for names, packing, keys, library in ways(about, count):
+            if signature and not packing:
+                names = _as_signature(names, signature, scale)
             if not found.names:
                 found.names = names
             hit = _try_way(
@@ -1100,6 +1115,20 @@ def find(call, about, *, scale=None, order=None, q=None, signature=None, seed=0)
         _, found.right, found.against, found.names, _ = min(rivals, key=lambda entry: entry[0])
         return found
     return found
+
+
+def _as_signature(names, signature, scale):
+    """Names that say nothing, read in the usual order of a signature: q first, mean before scale"""
+    said = [n for n in names if n.explicit and n.kinds[0] not in ("sample", "dimension", "noise")]
+    count = 2 if signature == "standard-normal" else 4
+    if said or len(names) != count:
+        return names
+    kinds = ("mean", scale or ("cov" if signature == "full" else "logvar")) * 2
+    sides = ("q", "q", "p", "p")
+    return [
+        Name(name.text, (kind,), True, side if count == 4 else "")
+        for name, kind, side in zip(names, kinds, sides, strict=False)
+    ]
 
 
 def _counts(about):
