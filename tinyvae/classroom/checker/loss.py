@@ -124,7 +124,9 @@ def judge(function, seed=0):
 def _names_decide(function, subject):
     """Do the names of the arguments say which is which?"""
     return subject.packed or all(
-        role_of(name) for role, name in subject.assigned.items() if not isinstance(role, tuple)
+        role_of(name) == role if role in ("r", "x") else role_of(name)
+        for role, name in subject.assigned.items()
+        if not isinstance(role, tuple)
     )
 
 

@@ -171,4 +171,16 @@ def roles(names):
         extra = unknown[len(missing) :]
         base = known | dict(zip(missing, unknown, strict=False))
         found.append(base | {("weight", 10 + i): name for i, name in enumerate(extra)})
-    return found[:24]
+    return _either_way(found)[:24]
+
+
+def _either_way(found):
+    """The candidates, and those with data and reconstruction exchanged where names do not tell"""
+    more = []
+    for candidate in found:
+        pair = candidate.get("r"), candidate.get("x")
+        if None not in pair and {role_of(name) for name in pair} in ({"x"}, {"r"}):
+            exchanged = candidate | {"r": pair[1], "x": pair[0]}
+            if exchanged not in found:
+                more.append(exchanged)
+    return found + more
