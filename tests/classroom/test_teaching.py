@@ -1,5 +1,6 @@
 """The teacher's pages hold what their lessons ask: answers, claims, minutes, names and links."""
 
+import math
 import re
 from collections import Counter
 
@@ -19,6 +20,14 @@ SECTIONS = (
     "On the board",
 )
 LONGEST = {"in all": 90, "kept": 45}  # minutes
+
+# lesson -> numbers in its answers that it does not print itself, and where they come from
+DERIVED = {
+    3: {"19.7": -25.004 + 44.695},  # 3.12: the ELBO after 60 epochs and before
+    6: {"1.39": 2 * math.log(2)},  # two pixels at logits of 0
+    7: {"0.45": -23.232 + 23.684, "0.88": -162.42 + 163.30},  # 7.3, 7.8: log p(x) - bound
+    11: {"45.5": 45.5},  # the floor over all 10,000 test digits of MNIST, which are not shipped
+}
 
 
 def page_of(lesson):
@@ -59,6 +68,18 @@ def gaps_of_predictions(source, answers):
         for step, count in questions(source).items()
         if answered[step] < count
     ]
+
+
+def gaps_of_numbers(number, expected, answers):
+    """Numbers with a decimal point that the lesson does not print, rounded or in per cent."""
+    printed = [abs(float(text)) for text in re.findall(r"\d+\.?\d*(?:e[-+]?\d+)?", expected)]
+    known = [*printed, *(100 * value for value in printed), *DERIVED.get(number, {}).values()]
+    found = []
+    for text in re.findall(r"\d+\.\d+", answers):
+        half = 0.5000001 * 10.0 ** -len(text.partition(".")[2])
+        if not any(abs(value - float(text)) <= half for value in known):
+            found.append(f"the lesson does not print {text}")
+    return found
 
 
 def gaps_of_suggestions(source, answers):
@@ -103,6 +124,7 @@ def gaps(number, source, expected, page):
     return absent or [
         *gaps_of_steps(number, source, expected, parts[""]),
         *gaps_of_predictions(source, parts[SECTIONS[0]]),
+        *gaps_of_numbers(number, expected, parts[SECTIONS[0]]),
         *gaps_of_suggestions(source, parts[SECTIONS[1]]),
         *gaps_of_names(page),
     ]
@@ -138,6 +160,8 @@ def test_an_answer_that_is_taken_out_is_missed(lesson):
         ("| 2 train |", "| 3 train |", "steps"),
         ("| 7.1 | 5 |", "| 7.1 | 25 |", "minutes"),
         ("`BETA = 4.0`:", "`BETA = 2.0`:", "no answer to BETA = 4.0"),
+        ("64 log 2 = 44.36", "64 log 2 = 44.63", "the lesson does not print 44.63"),
+        ("0.88 nats", "0.98 nats", "the lesson does not print 0.98"),
         ("beta-ignored", "beta-forgotten", "not in the museum: beta-forgotten"),
         ("(article.md)", "(articles.md)", "no such file: articles.md"),
         ("## On the board", "## On the wall", "no section On the board"),
