@@ -13,13 +13,14 @@ import io
 import json
 import sys
 from contextlib import nullcontext, redirect_stdout
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from tinyvae import gaussian
-from tinyvae.beyond import discrete, importance, likelihoods, linear, posterior
+from tinyvae.beyond import annealing, discrete, importance, likelihoods, linear, posterior
 from tinyvae.classroom.lesson import Row, sink
 from tinyvae.classroom.museum import catalogue as bugs
 
@@ -139,6 +140,43 @@ def class_nll_without_offset(x, W, b, right=discrete.nll_each):
     return right(x, W, 0 * b)
 
 
+def weight_after_the_move(z, temperatures, log_px_given_z, transition):
+    log_w = 0.0
+    for t, t_next in pairwise(temperatures):
+        z = transition(t_next, z)
+        log_w = log_w + (t_next - t) * log_px_given_z(z)
+    return log_w, z
+
+
+def noise_not_shrunk(z, mean, root, eps, keep=0.0):
+    return mean + keep * (z - mean) + eps @ root.T
+
+
+def whole_kicks(z, momentum, slope, step, count):
+    for _ in range(count):
+        momentum = momentum + step * slope(z)
+        z = z + step * momentum
+    return z, momentum
+
+
+def prior_left_out_of_slope(px_slope, t, z):
+    return t * px_slope(z)
+
+
+def prior_left_out_of_joint(log_px_given_z, t, z):
+    return t * log_px_given_z(z)
+
+
+def coin_turned(z, momentum, log_u, log_f, slope, step, count, right=annealing.hamiltonian):
+    _, accepted = right(z, momentum, log_u, log_f, slope, step, count)
+    moved, _ = annealing.leapfrog(z, momentum, slope, step, count)
+    return np.where(accepted[..., None], z, moved), ~accepted
+
+
+def likelihood_of_one_pixel_less(vae, x, z, right=annealing.decoded):
+    return right(vae, x, z) * (1 - 1 / x.shape[-1])
+
+
 # name -> what is replaced by what
 MISTAKES = {
     "sample-with-covariance-as-root": {"tinyvae.gaussian:sample": sample_with_covariance_as_root},
@@ -181,6 +219,15 @@ MISTAKES = {
     },
     "class-nll-without-offset": {"tinyvae.beyond.discrete:nll_each": class_nll_without_offset},
     "half-lost-for-noise": {"tinyvae.beyond.linear:expected_nll_backward": half_lost_for_noise},
+    "weight-after-the-move": {"tinyvae.beyond.annealing:anneal": weight_after_the_move},
+    "noise-not-shrunk": {"tinyvae.beyond.annealing:refresh": noise_not_shrunk},
+    "whole-kicks": {"tinyvae.beyond.annealing:leapfrog": whole_kicks},
+    "prior-left-out-of-slope": {
+        "tinyvae.beyond.annealing:log_joint_slope": prior_left_out_of_slope
+    },
+    "prior-left-out-of-joint": {"tinyvae.beyond.annealing:log_joint": prior_left_out_of_joint},
+    "coin-turned": {"tinyvae.beyond.annealing:hamiltonian": coin_turned},
+    "pixel-left-out": {"tinyvae.beyond.annealing:decoded": likelihood_of_one_pixel_less},
 }
 
 
@@ -308,6 +355,11 @@ EDITS = {
             'models["AE", MANY].generate(DRAWN, rng)',
             "8.7",
         ),
+    ],
+    "14_a_sandwich": [
+        ("up**3, 1 - (1 - up) ** 3", "1 - (1 - up) ** 3, up**3", "14.3"),
+        ("(by_posterior - by_prior) / steps,", "(by_posterior - by_prior) / steps**2,", "14.2"),
+        ("-log_mean_exp(log_w_down, axis=0)", "log_mean_exp(log_w_up - 1, axis=0)", "14.7"),
     ],
 }
 

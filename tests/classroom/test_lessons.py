@@ -136,6 +136,17 @@ PLANTED = {
         "score-without-mean": "13.3",
         "temperature-left-out": "13.5",
     },
+    "14_a_sandwich": {
+        "half-missing": "14.1 14.2",
+        "swapped-arguments": "14.1 14.2",
+        "weight-after-the-move": "14.1 14.2 14.4 14.7",
+        "noise-not-shrunk": "14.4",
+        "whole-kicks": "14.5 14.6",
+        "prior-left-out-of-slope": "14.5 14.6 14.7",
+        "prior-left-out-of-joint": "14.5 14.6 14.7",
+        "coin-turned": "14.6 14.7",
+        "pixel-left-out": "14.5 14.6",
+    },
 }
 
 CLAIM = re.compile(r"^  (\d+\.\d+)  \S", re.MULTILINE)
@@ -146,6 +157,7 @@ SLOW = {
     "10_linear_vae",
     "12_where_the_nats_go",
     "13_discrete_latent",
+    "14_a_sandwich",
 }  # they train for longer than the others all together
 
 
