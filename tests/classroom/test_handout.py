@@ -126,7 +126,8 @@ def test_list_has_a_line_for_each(capsys):
 
 def test_wheel_has_what_is_handed_out():
     setup = (FOLDER.parents[1] / "setup.cfg").read_text(encoding="utf-8")
-    assert "exercises/*.py, exercises/debug/*.py" in setup
+    for folder in "exercises", "exercises/debug", "exercises/explain", "exercises/final":
+        assert f"{folder}/*.py" in setup and list(FOLDER.parent.glob(f"{folder}/*.py"))
     assert {place.parts[-3:] for place in handout.PLACES} > {("tinyvae", "lessons", "exercises")}
 
 

@@ -14,7 +14,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tinyvae.classroom.checker import bound, exercises, explain, loss, sampler, sandbox, vae
+from tinyvae.classroom.checker import bound, exercises, explain, final, loss, sampler, sandbox, vae
 from tinyvae.classroom.checker.engine import (
     ALL_HINTS,
     LawVerdict,
@@ -497,6 +497,8 @@ def run(args):
         return 2
     if kind is None and function is None and explain.is_explain(path):
         return explain.main(path, json=args.json)
+    if kind is None and function is None and final.is_final(path):
+        return final.main(path, **sandbox.options(args))
     if kind is None and (args.exercise is not None or is_exercise(path)):
         return exercises.main(path, function, exercise=args.exercise, **sandbox.options(args))
     return main(path, function, kind=kind, **sandbox.options(args))

@@ -12,9 +12,9 @@ import re
 import sys
 from pathlib import Path
 
-from tinyvae.classroom.checker.function import CannotRun
 from tinyvae.classroom.checker.engine import Report, Verdict, lines
 from tinyvae.classroom.checker.exercise_laws import TITLES
+from tinyvae.classroom.checker.function import CannotRun
 from tinyvae.classroom.checker.values import escape
 
 SALT = "tinyvae explain"

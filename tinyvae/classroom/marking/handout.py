@@ -43,8 +43,20 @@ def exercises(kind="write"):
     return {}
 
 
+def final():
+    """(name, text) of the last exercise.    Raises NoHandout."""
+    for place in PLACES:
+        for path in place.glob("final/*.py"):
+            return path.name, path.read_text(encoding="utf-8")
+    raise NoHandout("this installation has no exercises: take them from the project's sources")
+
+
 def handout(number, kind="write"):
-    """(name, text) of the file to work on.    Raises NoHandout."""
+    """(name, text) of the file to work on; number may be "final".    Raises NoHandout."""
+    if number == "final":
+        if kind != "write":
+            raise NoHandout("the final exercise has no kinds: leave out --kind")
+        return final()
     there = exercises(kind)
     if not there:
         raise NoHandout("this installation has no exercises: take them from the project's sources")
@@ -100,13 +112,19 @@ def shape_in(paragraph):
 
 def arguments(parser):
     """Declare the command's arguments on an argparse parser."""
-    parser.add_argument("number", nargs="?", type=int, help="which exercise; none lists all")
+    parser.add_argument(
+        "number", nargs="?", type=number_or_final, help="1, 2, ... or final; none lists all"
+    )
     parser.add_argument(
         "--kind",
         choices=KINDS,
         default="write",
         help="; ".join(f"{kind}: {what}" for kind, what in KINDS.items()),
     )
+
+
+def number_or_final(word):
+    return word if word == "final" else int(word)
 
 
 def run(args):
@@ -133,6 +151,7 @@ def listing():
     for number in there["write"]:
         kinds = [kind for kind in KINDS if number in there[kind]]
         lines.append(f"{number:3} {TITLES.get(number, ''):36}{' '.join(kinds)}")
+    lines.append("    a VAE from your own functions       final")
     lines += ["", *(f"{kind:9}{what}" for kind, what in KINDS.items())]
     return "\n".join([*lines, "", "tinyvae exercise 5 --kind derive   puts one here"])
 
