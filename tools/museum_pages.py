@@ -40,6 +40,7 @@ GRADIENT = "test_gradient_of_every_parameter_is_the_difference_quotient"
 KL_CHECKS = {
     "cubature": "test_kl_is_what_cubature_finds",
     "400 dimensions": "test_kl_of_many_dimensions_is_the_sum_over_them",
+    "batch": "test_kl_of_a_batch_is_that_of_its_pairs",
     "gradient check": GRADIENT,
 }
 MATRIX = """\
@@ -47,7 +48,7 @@ MATRIX = """\
 
 `x`: the law of the checker, or a test of exact values with nothing but such Gaussians, sees the
 mistake; `.`: the mistake passes.  `python -m tools.checks` computes these columns; the last
-three are tests of the package, as above.  [kill-matrix.md](kill-matrix.md) has all laws.
+four are tests of the package, as above.  [kill-matrix.md](kill-matrix.md) has all laws.
 """
 
 NOTATION = """\

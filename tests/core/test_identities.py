@@ -67,6 +67,17 @@ def test_kl_of_many_dimensions_is_the_sum_over_them():
     assert gaussian.kl(mean, 0.1 * one, 0 * mean, 0.2 * one) == pytest.approx(expected, rel=1e-9)
 
 
+def test_kl_of_a_batch_is_that_of_its_pairs():
+    rng = np.random.default_rng(4)
+    means = rng.standard_normal((2, 4, 3))
+    covs = np.array([[covariance(rng, 3) for _ in range(4)] for _ in "qp"])
+    together = gaussian.kl(means[0], covs[0], means[1], covs[1])
+    expected = [
+        gaussian_kl(*pair) for pair in zip(means[0], covs[0], means[1], covs[1], strict=True)
+    ]
+    assert together == pytest.approx(expected, rel=1e-9)
+
+
 def test_kl_diagonal_is_what_cubature_finds():
     rng = np.random.default_rng(2)
     for k, scale in itertools.product((1, 2, 4), (1.0, 0.1)):

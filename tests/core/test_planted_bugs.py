@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tinyvae.classroom.museum import catalogue as bugs
+from tinyvae.classroom.museum import kl
 from tinyvae.classroom.museum.entry import checked
 from tools import checks, museum_pages
 
@@ -28,10 +29,14 @@ KL_FORMS = {
 }
 
 
+# In 400 dimensions, in a batch, with a variance of 1e-8.
+SEEN_ELSEWHERE = {"determinant-underflows", "small-number-in-log", *kl.OF_BATCHES}
+
+
 @pytest.mark.parametrize("bug", bugs.in_area("kl"), ids=lambda bug: bug.name)
 def test_wrong_kl_turns_the_test_of_each_of_its_forms_red(bug):
     for target, test in KL_FORMS.items():
-        if target in bug.plants and bug.name != "determinant-underflows":
+        if target in bug.plants and bug.name not in SEEN_ELSEWHERE:
             with bugs.planted({target: bug.plants[target]}):
                 assert checks.is_red(test), target
 

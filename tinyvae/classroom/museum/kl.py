@@ -67,11 +67,13 @@ def diagonal_matrix(logvar):
     return np.exp(logvar)[..., None] * np.eye(logvar.shape[-1])
 
 
-def plants(f, forms):
+def plants(f, forms, coupled=False):
     """The functions that the mistake `f` replaces, in the forms where it makes a difference.
 
     A wrong kl_to_standard_normal comes with the backward that matches it, by central differences:
     no gradient check sees the mistake.
+    coupled: one example's KL depends on the whole batch, so each
+    row is moved by itself.
     """
 
     def kl_diagonal(mu_q, logvar_q, mu_p, logvar_p):
@@ -85,6 +87,21 @@ def plants(f, forms):
         mu, logvar = np.asarray(mu, np.float64), np.asarray(logvar, np.float64)
         dmu, dlogvar = np.empty_like(mu), np.empty_like(logvar)
         step = 1e-5
+        if coupled and mu.ndim > 1:
+            for at in np.ndindex(mu.shape):
+                h = np.zeros_like(mu)
+                h[at] = step
+                up, down = (
+                    kl_to_standard_normal(mu + h, logvar),
+                    kl_to_standard_normal(mu - h, logvar),
+                )
+                dmu[at] = np.sum(dkl * (up - down)) / (2 * step)
+                up, down = (
+                    kl_to_standard_normal(mu, logvar + h),
+                    kl_to_standard_normal(mu, logvar - h),
+                )
+                dlogvar[at] = np.sum(dkl * (up - down)) / (2 * step)
+            return dmu.astype(np.result_type(dkl)), dlogvar.astype(np.result_type(dkl))
         for i, h in enumerate(step * np.eye(mu.shape[-1])):
             up, down = kl_to_standard_normal(mu + h, logvar), kl_to_standard_normal(mu - h, logvar)
             dmu[..., i] = dkl * (up - down) / (2 * step)
@@ -144,7 +161,7 @@ def listed(words, link="and"):
     return f"{', '.join(first)} {link} {last}" if first else last
 
 
-def mistake(code, title, *, wrong, thread, forms=("diagonal", "standard")):
+def mistake(code, title, *, wrong, thread, forms=("diagonal", "standard"), coupled=False):
     """Put the function below into the museum: its docstring says why the mistake tempts."""
 
     def enter(f):
@@ -161,7 +178,7 @@ def mistake(code, title, *, wrong, thread, forms=("diagonal", "standard")):
                 seen_by=seen_by(name),
                 thread=thread,
                 f=f,
-                plants=plants(f, forms),
+                plants=plants(f, forms, coupled),
             )
         )
         return f
@@ -725,6 +742,7 @@ def free_bits_each_coordinate(mean_q, cov_q, mean_p, cov_p):
     "free bits on the mean over the batch",
     wrong="sum over j of max( mean over the batch of KL_j, 0.1 )",
     thread="juliusfrost/dreamer-pytorch#75",
+    coupled=True,
 )
 def free_bits_on_the_mean(mean_q, cov_q, mean_p, cov_p):
     """The floor is put under the mean over the batch, so that single examples may go below it.
@@ -774,6 +792,7 @@ def averaged_twice(mean_q, cov_q, mean_p, cov_p):
     "total of the batch in every row",
     wrong="in each row the sum over the batch of KL",
     thread="GlassyWing/nvae#3",
+    coupled=True,
 )
 def total_in_every_row(mean_q, cov_q, mean_p, cov_p):
     """The sum has lost its axis, and its one number is added to a column of reconstruction terms:
