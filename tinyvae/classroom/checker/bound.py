@@ -310,7 +310,7 @@ class Hit:
         return self.form.right and not self.says
 
 
-LAW = ("the bound", "log( 1/S sum_s w_s ),  w = p(x|z) p(z) / q(z|x)")
+LAW = ("the bound", "log( 1/S sum_s w_s )")
 
 
 def judge(function, seed=0):
