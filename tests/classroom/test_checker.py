@@ -331,7 +331,7 @@ def test_report_is_the_same_every_time():
 
 
 def test_report_fits_a_projector():
-    wrong = [lambda mu, logvar: None, *(bug.f for bug in bugs.in_area("kl")[:4])]
+    wrong = [bug.f for bug in bugs.in_area("kl")[:4]]
     for f in (ours, single_inside, plain_numbers, sum_over_batch, *wrong):
         text = str(checker.check_kl(f))
         assert text.isascii() and "\n\n\n" not in text
@@ -498,7 +498,7 @@ CANNOT = {
         ["No module named 'nothere' (mine.py, line 2)"],
     ),
     "raises": (
-        "import numpy as np\ndef kl(mu, logvar):\n    return np.linalg.inv(mu)\n",
+        "import numpy as np\ndef kl(mu, logvar):\n    return np.linalg.cholesky(-np.eye(2))\n",
         ["kl(mu, logvar) raised LinAlgError", "(mine.py, line 3)", "NumPy arrays"],
     ),
     "reads": ("def kl(mu, logvar):\n    return input()\n", ["EOFError", "line 2"]),

@@ -654,7 +654,9 @@ class _Judge:
         called = f"{name}({', '.join(n.text for n in self.found.names)})"
         of = {"torch": "PyTorch tensors", "jax": "JAX arrays", "python": "plain numbers"}
         how = of.get(library, "NumPy arrays")
-        said = f"raised {failure.text}" if failure.kind == "raised" else f": {failure.text}"
+        if failure.kind != "raised":
+            return f"{called}: {failure.text} when it was called with {how}"
+        said = f"raised {failure.text}"
         return f"{called} {said} when it was called with {how}"
 
     # ---- an estimate

@@ -1284,7 +1284,7 @@ def _trial(call, found, rng, names, pattern, layout, shape, packing, keys, libra
             trial.observe(call, rng, sizes[:1])
             leaves = trial.seen[0][1]
             if not leaves:
-                raise Failure("it gave no number", "nothing")
+                raise Failure("it gave no number (is a `return` missing?)", "nothing")
             if not any(np.all(np.isfinite(a)) for a in leaves.values()):
                 raise Failure("it gave no finite number", "not finite")
             trial.observe(call, rng, sizes[1:])
