@@ -18,30 +18,20 @@ import functools
 import json
 import sys
 import textwrap
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
+from tinyvae.classroom.checker import engine, sandbox
 from tinyvae.classroom.checker import readings as rd
-from tinyvae.classroom.checker import sandbox
+from tinyvae.classroom.checker.engine import LawVerdict
 from tinyvae.classroom.checker.function import CannotRun, Function, LocalFunction, Parameter
 
 EXAMPLES = 30  # cases a law
 SECONDS = 5.0  # that a slow function itself may use, over all laws
-SHRINKING = 1.5  # seconds of the function's own time for the search for the smallest case
 WIDTH = 95  # columns of what is printed
 SIGNATURES = ("diagonal", "full", "standard-normal")
 SCALES = (*rd.VECTOR_SCALES, "cov", "cholesky", "covariance", "variance")
-
-
-@dataclass
-class Verdict:
-    """One law: "ok", "wrong", "told" (no mistake), or "-" for not judged, and why"""
-
-    name: str
-    formula: str
-    status: str
-    note: str = ""
 
 
 @dataclass
@@ -51,7 +41,7 @@ class Report:
     right      True if the function is right for ordinary input
     verdict    the verdict in a sentence, with the reading under which it is so
     limits     where a right function fails: extremes that overflow, lose digits, ...
-    laws       a Verdict for each law
+    laws       a LawVerdict for each law
     broken     the law whose case is shown, and what the case showed (`message`)
     case       the smallest case that breaks it: the function's own arguments by name
     rows       what the function gave there: {"of", "given", "true"}
@@ -65,7 +55,7 @@ class Report:
     right: bool = True
     verdict: str = ""
     limits: list[str] = field(default_factory=list)
-    laws: list[Verdict] = field(default_factory=list)
+    laws: list[LawVerdict] = field(default_factory=list)
     broken: str = ""
     message: str = ""
     case: dict = field(default_factory=dict)
@@ -84,7 +74,7 @@ class Report:
 
     def as_json(self):
         """One JSON object; numbers that JSON does not know are strings: "nan", "inf" """
-        return json.dumps(_plain(asdict(self)), allow_nan=False)
+        return json.dumps(engine.plain(asdict(self)), allow_nan=False)
 
     @property
     def says(self):
@@ -95,7 +85,7 @@ class Report:
     def from_dict(cls, fields):
         """The report that `as_json` or `asdict` made"""
         report = cls(**fields)
-        report.laws = [Verdict(**law) for law in report.laws]
+        report.laws = [LawVerdict(**law) for law in report.laws]
         return report
 
 
@@ -297,7 +287,7 @@ class _Judge:
         for law in laws.LAWS:
             if subject.form.signature not in law.signatures:
                 continue
-            verdict = Verdict(law.name, law.formula, "ok")
+            verdict = LawVerdict(law.name, law.formula, "ok")
             report.laws.append(verdict)
             reason = self._not_judged(law)
             if reason:
@@ -611,7 +601,7 @@ class _Judge:
         report.right, report.limits = False, []
         if self.found.against:
             formula = "the arguments are what their names say"
-            report.laws.append(Verdict("names", formula, "wrong", "; ".join(self.found.against)))
+            report.laws.append(LawVerdict("names", formula, "wrong", "; ".join(self.found.against)))
         report.diagnosis = list(explained.says)
         changed = self.breaches.get("arguments untouched")
         if changed:
@@ -674,7 +664,7 @@ class _Judge:
         rows = [{"of": "its mean", "given": estimate.mean, "true": estimate.true}]
         formula = "mean of many calls = KL(q || p), within 5 standard errors"
         status = "ok" if estimate.right else "wrong"
-        report.laws = [Verdict("the mean of the estimate", formula, status)]
+        report.laws = [LawVerdict("the mean of the estimate", formula, status)]
         if estimate.right:
             report.verdict = (
                 f"Right: a random estimate, whose mean is KL({q} || {p}) "
@@ -751,25 +741,20 @@ def search(law, subject, seed, examples):
     """
     from tinyvae.classroom.checker import kl_laws as laws
 
-    start, budget = subject.spent, SECONDS / len(laws.LAWS)
-    for tried, case in enumerate(cases(law.draw, subject.form, seed, examples)):
-        if subject.beyond(case):
-            continue
-        if subject.spent - start > budget and tried >= 3:
-            return None
-        try:
-            laws.check_case(law, subject, case)
-        except laws.Broken as broken:
-            return broken
-    return None
+    drawn = [c for c in cases(law.draw, subject.form, seed, examples) if not subject.beyond(c)]
+    return engine.search(
+        _for_engine(law, subject),
+        subject,
+        drawn,
+        seconds=SECONDS / len(laws.LAWS),
+        spent=lambda: subject.spent,
+    )
 
 
 @functools.lru_cache(maxsize=64)
 def cases(draw, form, seed, examples):
     """The cases that Hypothesis draws first from this seed; most laws share theirs"""
-    drawn = []
-    _hypothesis(lambda case: drawn.append(case), draw(form), seed, examples, shrink=False)
-    return drawn
+    return engine.draw_cases(draw(form), seed, examples)
 
 
 def smallest(law, subject, seed, examples):
@@ -778,62 +763,27 @@ def smallest(law, subject, seed, examples):
     """
     from tinyvae.classroom.checker import kl_laws as laws
 
-    ends = subject.spent + SHRINKING
-    known = {}  # Hypothesis asks again, and must get the same answer
-
-    def attempt(case):
-        if subject.beyond(case):
-            return
-        key = _bytes(case)
-        if key not in known:
-            known[key] = None
-            if subject.spent < ends:
-                try:
-                    laws.check_case(law, subject, case)
-                except laws.Broken as broken:
-                    known[key] = broken
-        if known[key]:
-            raise known[key]
-
-    for largest in range(1, 2 if subject.only_1d else laws.LARGEST + 1):
-        try:
-            _hypothesis(attempt, law.cases(subject.form, largest), seed, examples, shrink=True)
-        except laws.Broken as broken:
-            return broken
-    return None
-
-
-def _bytes(case):
-    """What tells one case from another"""
-    if isinstance(case, np.ndarray):
-        return case.tobytes()
-    if isinstance(case, (bool, int, float)):
-        return repr(case).encode()
-    return b"|".join(_bytes(part) for part in case)
-
-
-def _hypothesis(attempt, strategy, seed, examples, shrink):
-    """Run `attempt` on what the strategy draws: silent, from a seed, remembering nothing"""
-    import hypothesis
-    from hypothesis import HealthCheck, Phase, Verbosity
-
-    @hypothesis.seed(seed)
-    @hypothesis.settings(
-        max_examples=examples,
-        phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
-        database=None,
-        deadline=None,
-        derandomize=False,
-        report_multiple_bugs=False,
-        print_blob=False,
-        verbosity=Verbosity.quiet,
-        suppress_health_check=list(HealthCheck),
+    return engine.smallest(
+        _for_engine(law, subject),
+        subject,
+        sizes=range(1, 2 if subject.only_1d else laws.LARGEST + 1),
+        seed=seed,
+        examples=examples,
+        spent=lambda: subject.spent,
     )
-    @hypothesis.given(strategy)
-    def run_on(case):
-        attempt(case)
 
-    run_on()
+
+def _for_engine(law, subject):
+    """A law of the KL as the engine tries laws"""
+    from tinyvae.classroom.checker import kl_laws as laws
+
+    def check(subject, case):
+        if not subject.beyond(case):
+            laws.check_case(law, subject, case)
+
+    return engine.Law(
+        law.name, law.formula, check, lambda largest: law.cases(subject.form, largest)
+    )
 
 
 # ---- words ---------------------------------------------------------------------------------------
@@ -895,7 +845,7 @@ def _lines(report):
         yield ""
         widest = max(map(len, report.case), default=0)
         for name, value in report.case.items():
-            yield f"    {name:{widest}} = {_shown(value)}"
+            yield f"    {name:{widest}} = {engine.shown(value, 6)}"
         if report.rows:
             yield ""
         widest = max((len(row["of"]) for row in report.rows), default=0)
@@ -936,24 +886,6 @@ def _number(x):
     return f"{x:.7g}"
 
 
-def _shown(value):
-    """[[1, 0], [0, 2]] for nested lists"""
-    if isinstance(value, list):
-        return "[" + ", ".join(_shown(entry) for entry in value) + "]"
-    return value if isinstance(value, str) else f"{value:.6g}"
-
-
-def _plain(value):
-    """What JSON can hold"""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return str(value)
-    return value
-
-
 # ---- a file --------------------------------------------------------------------------------------
 
 
@@ -992,17 +924,37 @@ def choose(file, name=None):
     return sandbox.choose_function(file, name)
 
 
-def main(path, function=None, *, json=False, hints=None, **options):
+def hinted(report, level):
+    """The report with no more than the teacher wants to be seen (`engine.HINTS`)"""
+    if report.right:
+        return report
+    keep = {}
+    if level < 1:
+        keep |= {"case": {}, "rows": [], "message": "", "got": None, "true": None}
+    if level < 2:
+        keep |= {"diagnosis": [], "names": [], "verdict": "Wrong."}
+    elif level < 3:
+        keep["diagnosis"] = [line for line in report.diagnosis if not line.startswith("    ")]
+    return replace(report, **keep)
+
+
+def main(path, function=None, *, json=False, hints=engine.ALL_HINTS, **options):
     """Judge the function, print the report.  Returns the exit status:
 
     0 right, 1 wrong, 2 could not be run, with one sentence on stderr.
     """
+    from tinyvae.classroom.checker import exercises
+
     try:
         report = run_file(path, function, **options)
     except CannotRun as reason:
-        print(f"tinyvae check kl: {reason}", file=sys.stderr)
+        said = str(reason).encode("ascii", "backslashreplace").decode()
+        print(f"tinyvae check kl: {said}", file=sys.stderr)
+        if json:
+            print(exercises.unjudged(path, reason).as_json())
         return 2
-    text = report.as_json() if json else str(report)
+    shown = hinted(report, hints)
+    text = shown.as_json() if json else str(shown)
     print(text.encode("ascii", "backslashreplace").decode())
     return 0 if report.right else 1
 

@@ -28,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
+from tinyvae.classroom.checker import engine
 from tinyvae.classroom.checker import readings as rd
 from tinyvae.classroom.checker.function import Function, LocalFunction
 from tinyvae.classroom.checker.values import Described, NotNumbers
@@ -105,22 +106,18 @@ class Pair(NamedTuple):
         return len(self.mean_q)
 
 
-class Broken(AssertionError):
+class Broken(engine.Broken):
     """A law does not hold.
 
-    pair    the case, as a Pair
-    rows    what the function gave: (of what, given, true)
-    message one sentence, where numbers alone do not say it
-    kind    "" or, where more is known, "not finite", "digits", "raised", "gradient"
+    pair      the case, as a Pair
+    rows      what the function gave: (of what, given, true)
+    message   one sentence, where numbers alone do not say it
+    kind      "" or, where more is known, "not finite", "digits", "raised", "gradient"
     """
 
     def __init__(self, pair, rows=(), message="", kind=""):
-        self.pair, self.rows, self.message, self.kind = pair, list(rows), message, kind
-        values = "; ".join(f"{of}: {given}, true {true}" for of, given, true in self.rows)
-        case = ", ".join(
-            f"{name} = {np.asarray(v).tolist()}" for name, v in zip(Pair._fields, pair, strict=True)
-        )
-        super().__init__(". ".join(part for part in (message, values, case) if part))
+        super().__init__(message, rows, dict(zip(Pair._fields, pair, strict=True)))
+        self.pair, self.kind = pair, kind
 
 
 # ---- cases ---------------------------------------------------------------------------------------
