@@ -943,15 +943,14 @@ def main(path, function=None, *, json=False, hints=engine.ALL_HINTS, **options):
 
     0 right, 1 wrong, 2 could not be run, with one sentence on stderr.
     """
-    from tinyvae.classroom.checker import exercises
-
     try:
         report = run_file(path, function, **options)
     except CannotRun as reason:
         said = str(reason).encode("ascii", "backslashreplace").decode()
         print(f"tinyvae check kl: {said}", file=sys.stderr)
         if json:
-            print(exercises.unjudged(path, reason).as_json())
+            verdict = engine.Verdict("", "cannot", message=str(reason))
+            print(engine.Report("", [verdict], [], sandbox.short(path)).as_json())
         return 2
     shown = hinted(report, hints)
     text = shown.as_json() if json else str(shown)

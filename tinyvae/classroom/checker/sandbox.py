@@ -116,6 +116,8 @@ def _bytes_of(path, shown):
         if path.stat().st_size > LARGEST_FILE:
             raise CannotRun(f"{shown} is larger than {LARGEST_FILE // 2**20} MB")
         return path.read_bytes()
+    except CannotRun:
+        raise
     except OSError as error:
         raise CannotRun(f"{shown} cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a NUL in the name
