@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tinyvae.classroom.museum import catalogue, kl
 from tinyvae.classroom.museum.entry import Bug, checked, measurements
+from tinyvae.classroom.museum.symptoms import SYMPTOMS
 
 PREFACE = """\
 # The bug museum
@@ -73,7 +74,15 @@ def preface() -> str:
 def page() -> str:
     """docs/bugs.md: the famous mistake, then all the others, area by area."""
     famous = catalogue.MUSEUM[catalogue.FAMOUS]
-    parts = [preface(), "## The famous one\n", entry(famous), "## What sees which\n", CHECKS]
+    parts = [
+        preface(),
+        symptoms(),
+        by_lesson(),
+        "## The famous one\n",
+        entry(famous),
+        "## What sees which\n",
+        CHECKS,
+    ]
     parts += checks_matrix()
     for area, title in catalogue.AREAS.items():
         parts.append(f"## {title}\n")
@@ -81,6 +90,46 @@ def page() -> str:
             parts += [NOTATION.format(right=kl.RIGHT), MATRIX, matrix()]
         parts += [entry(bug) for bug in catalogue.in_area(area) if bug is not famous]
     return "\n".join(parts)
+
+
+def symptoms() -> str:
+    """What one sees, and the mistakes that look like that, linked."""
+    said = [[s.says, ", ".join(link(catalogue.MUSEUM[n]) for n in s.causes())] for s in SYMPTOMS]
+    return "\n".join(
+        [
+            "## By symptom\n",
+            '`tinyvae bugs --symptom "kl negative"` finds these in the terminal.\n',
+            table([["what one sees", "mistakes that look like that"], ["---", "---"], *said]),
+        ]
+    )
+
+
+def by_lesson() -> str:
+    """The mistakes that one can meet in each lesson, linked."""
+    met = []
+    for number in catalogue.lessons():
+        found = catalogue.of_lesson(number)
+        whole = [a for a in catalogue.AREAS if all(bug in found for bug in catalogue.in_area(a))]
+        links = [f"all of [{catalogue.AREAS[a]}](#{anchor(catalogue.AREAS[a])})" for a in whole]
+        links += [link(bug) for bug in found if bug.area not in whole]
+        met.append([str(number), ", ".join(links)])
+    return "\n".join(
+        ["## By lesson\n", table([["lesson", "mistakes"], [":-:", "---"], *met])],
+    )
+
+
+def link(bug: Bug) -> str:
+    """A Markdown link to an entry of this page."""
+    return f"[{bug.name}](#{anchor(heading(bug))})"
+
+
+def anchor(title: str) -> str:
+    """The name that GitHub gives to a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def heading(bug: Bug) -> str:
+    return f"{bug.name}: {bug.title} ({bug.code})"
 
 
 def entry(bug: Bug) -> str:
@@ -99,9 +148,7 @@ def entry(bug: Bug) -> str:
         textwrap.fill(f"**{label}** {fact}", 100, **catalogue.UNBROKEN)
         for label, fact in facts.items()
     ]
-    return "\n\n".join(
-        [f"### {bug.name}: {bug.title} ({bug.code})", "\n".join(formulas), *text, ""]
-    )
+    return "\n\n".join([f"### {heading(bug)}", "\n".join(formulas), *text, ""])
 
 
 def checks_matrix() -> list[str]:

@@ -11,6 +11,7 @@ from tests.strategies import covariance
 from tinyvae import gaussian, layers, network, vae
 from tinyvae.classroom.museum import catalogue as bugs
 from tinyvae.classroom.museum import kl as bugs_kl
+from tinyvae.classroom.museum import symptoms
 from tinyvae.classroom.museum.entry import checked, measurements
 from tools import effects, kill_matrix, museum_pages
 
@@ -156,6 +157,116 @@ def test_unknown_name_gets_one_sentence(capsys, name, hint):
     assert (status, printed.out) == (2, "")
     assert hint in printed.err and printed.err.isascii()
     assert printed.err.count("\n") == 1 and len(printed.err) < 200
+
+
+# By symptom and by lesson
+
+
+def near_and_far():
+    """Pairs of Gaussians, some of them nearly equal, some with correlations in one of them only"""
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        for k in (1, 2, 3):
+            mean, step = rng.standard_normal((2, k))
+            cov, other = covariance(rng, k), covariance(rng, k)
+            for scale in (0.1, 1.0, 10.0):
+                yield mean, scale * cov, mean + 0.01 * step, other
+                yield mean, cov, mean, scale * np.diag(np.diag(cov))
+                yield mean, np.diag(np.diag(cov)), mean, scale * cov
+                yield mean, cov, mean, cov + 0.1 * scale * other
+
+
+def test_symptoms_are_of_mistakes_that_there_are_and_measured_ones_agree():
+    for symptom in symptoms.SYMPTOMS:
+        causes = symptom.causes()
+        assert causes and len(set(causes)) == len(causes), symptom.says
+        assert set(causes) <= set(bugs.MUSEUM), symptom.says
+    said = {symptom.says: symptom.causes() for symptom in symptoms.SYMPTOMS}
+    negative = said["my KL is negative"]
+    for name in negative:  # each of them is, somewhere
+        assert min(bugs.MUSEUM[name].f(*pair) for pair in near_and_far()) < -1e-9, name
+    assert {"sign-turned", "logdet-inverted"} <= set(negative)
+    assert not {"half-missing", "swapped-arguments"} & set(negative)
+    assert "half-lost-in-backward" in said["my gradient check fails"]
+    assert "std-is-exp-logvar" not in said["my gradient check fails"]
+    assert "std-is-exp-logvar" in said["my ELBO is above log p(x), too good to be true"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("kl negative", "my KL is negative"),
+        ("My KL is NEGATIVE!", "my KL is negative"),
+        ("kld < 0", "my KL is negative"),
+        ("samples are grey", "my samples are grey"),
+        ("gray images", "my samples are grey"),
+        ("loss is NaN", "my loss is NaN or infinite"),
+        ("posterior collapse", "my KL goes to 0 and all reconstructions look alike"),
+        ("gradient check", "my gradient check fails"),
+        ("loss depends on batch size", "my loss changes with the batch size"),
+        ("beta has no effect", "beta changes nothing"),
+    ],
+)
+def test_symptom_is_found_in_other_words(capsys, text, says):
+    status, printed = run(capsys, "--symptom", text)
+    assert (status, printed.err) == (0, "") and printed.out.splitlines()[0] == says
+    assert max(map(len, printed.out.splitlines())) <= 95
+    (symptom,) = [s for s in symptoms.SYMPTOMS if s.says == says]
+    assert all(f" {name} " in printed.out for name in symptom.causes())
+
+
+@pytest.mark.parametrize("symptom", symptoms.SYMPTOMS, ids=lambda symptom: symptom.says)
+def test_symptom_is_found_by_what_it_says(symptom):
+    assert symptoms.matching(symptom.says) == [symptom]
+
+
+def test_symptoms_are_listed(capsys):
+    status, printed = run(capsys, "--symptom")
+    assert status == 0 and all(s.says in printed.out for s in symptoms.SYMPTOMS)
+    assert max(map(len, printed.out.splitlines())) <= 78
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--symptom", "xyzzy"], "there is no symptom like 'xyzzy'"),
+        (["--symptom", "\N{GREEK SMALL LETTER MU}" * 99], "there is no symptom like"),
+        (["--symptom", "the of is"], "there is no symptom like"),
+        (["--lesson", "99"], "the museum has no mistake of lesson 99; it has some of 1, 2"),
+        (["kl", "--lesson", "4"], "one of them"),
+        (["--symptom", "nan", "--lesson", "4"], "one of them"),
+    ],
+)
+def test_what_the_indexes_do_not_have_gets_a_sentence(capsys, words, says):
+    status, printed = run(capsys, *words)
+    assert (status, printed.out) == (2, "")
+    assert says in printed.err and printed.err.count("\n") == 1 and printed.err.isascii()
+
+
+def test_lesson_lists_what_can_be_met_there(capsys):
+    status, printed = run(capsys, "--lesson", "5")
+    assert status == 0 and " std-is-exp-logvar " in printed.out and "M01" not in printed.out
+    assert set(symptoms.LESSONS) <= set(bugs.MUSEUM) and set(symptoms.BY_AREA) == set(bugs.AREAS)
+    assert all(symptoms.lessons_of(bug) for bug in bugs.MUSEUM.values())
+
+
+def test_index_by_lesson_has_what_the_teachers_pages_name():
+    teaching = Path(__file__).parents[2] / "docs" / "teaching"
+    named = 0
+    for page in teaching.glob("lesson-*.md"):
+        number = int(page.stem[-2:])
+        for name in re.findall(r"tinyvae bugs ([a-z-]+)", page.read_text(encoding="utf-8")):
+            if name in bugs.MUSEUM and number <= 8:
+                named += 1
+                assert number in symptoms.lessons_of(bugs.MUSEUM[name]), (number, name)
+    assert named > 20
+
+
+def test_links_of_the_page_lead_to_headings():
+    page = museum_pages.page()
+    headings = {museum_pages.anchor(h) for h in re.findall(r"(?m)^#+ (.*)$", page)}
+    links = re.findall(r"\]\(#([^)]*)\)", page)
+    assert len(links) > 100 and set(links) <= headings
 
 
 def test_page_is_up_to_date():

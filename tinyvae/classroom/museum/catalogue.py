@@ -4,7 +4,8 @@
     bugs.in_area("kl")
     with bugs.planted(bugs.MUSEUM["std-is-exp-logvar"]): ...
 
-`tinyvae bugs` shows it in the terminal; docs/bugs.md has all of it on one page.
+`tinyvae bugs` shows it in the terminal, by area, by symptom, by lesson; docs/bugs.md
+has all of it on one page.
 """
 
 import difflib
@@ -18,8 +19,9 @@ from tinyvae.classroom.museum import network as bugs_network
 from tinyvae.classroom.museum import sampler as bugs_sampler
 from tinyvae.classroom.museum.entry import AREAS, Bug
 from tinyvae.classroom.museum.planting import planted
+from tinyvae.classroom.museum.symptoms import SYMPTOMS, lessons_of, matching
 
-__all__ = ["AREAS", "MUSEUM", "Bug", "in_area", "planted"]
+__all__ = ["AREAS", "MUSEUM", "Bug", "in_area", "of_lesson", "planted"]
 
 ROOMS = (bugs_kl, bugs_sampler, bugs_elbo, bugs_estimators, bugs_network)
 MUSEUM: dict[str, Bug] = {bug.name: bug for room in ROOMS for bug in room.BUGS}
@@ -32,19 +34,44 @@ def in_area(area: str) -> list[Bug]:
     return [bug for bug in MUSEUM.values() if bug.area == area]
 
 
+def of_lesson(number: int) -> list[Bug]:
+    """The museum's mistakes that one can meet in a lesson, in the museum's order."""
+    return [bug for bug in MUSEUM.values() if number in lessons_of(bug)]
+
+
+def lessons() -> list[int]:
+    """The lessons in which one can meet a mistake of the museum."""
+    return sorted({number for bug in MUSEUM.values() for number in lessons_of(bug)})
+
+
 # ---- in the terminal -----------------------------------------------------------------------------
 
 
 def arguments(parser):
     """The arguments of `tinyvae bugs`."""
     parser.add_argument("name", nargs="?", help="a mistake's name, code or area; none lists all")
+    parser.add_argument(
+        "--symptom",
+        nargs="?",
+        const="",
+        metavar="TEXT",
+        help='what looks like that, as in "kl negative"; without a text, the list of symptoms',
+    )
+    parser.add_argument("--lesson", type=int, metavar="N", help="what one can meet in lesson N")
 
 
 def run(args) -> int:
     """`tinyvae bugs [NAME]`: list the mistakes, or explain one.    ->  exit status"""
+    if sum(asked is not None for asked in (args.name, args.symptom, args.lesson)) > 1:
+        print("tinyvae bugs: give a name, --symptom or --lesson: one of them", file=sys.stderr)
+        return 2
+    if args.symptom is not None:
+        return show_symptoms(args.symptom)
+    if args.lesson is not None:
+        return show_lesson(args.lesson)
     if args.name is None:
         print("\n\n".join(listing(area) for area in AREAS))
-        print("\ntinyvae bugs NAME explains one.")
+        print("\ntinyvae bugs NAME explains one; tinyvae bugs --symptom lists what they look like.")
         return 0
     wanted = args.name.strip().lower()
     if wanted in AREAS:
@@ -60,8 +87,40 @@ def run(args) -> int:
 
 def listing(area: str) -> str:
     """One line for each mistake of an area."""
-    lines = [f"  {bug.code:5s}{bug.name:29s}{bug.title}" for bug in in_area(area)]
-    return "\n".join([f"{AREAS[area]} ({area})", *lines])
+    return "\n".join([f"{AREAS[area]} ({area})", *rows(in_area(area))])
+
+
+def rows(bugs: list[Bug]) -> list[str]:
+    """One line for each mistake."""
+    return [f"  {bug.code:5s}{bug.name:29s}{bug.title}" for bug in bugs]
+
+
+def show_symptoms(text: str) -> int:
+    """`tinyvae bugs --symptom TEXT`: what looks like that.    ->  exit status"""
+    if not text.strip():
+        print("\n".join(["tinyvae bugs --symptom TEXT, with words of one of these:", "",
+                         *(f"  {symptom.says}" for symptom in SYMPTOMS)]))  # fmt: skip
+        return 0
+    found = matching(text)
+    if not found:
+        said = f"there is no symptom like {ascii(text)[:60]}; `tinyvae bugs --symptom` lists all"
+        print(f"tinyvae bugs: {said}", file=sys.stderr)
+        return 2
+    parts = ["\n".join([s.says, *rows([MUSEUM[name] for name in s.causes()])]) for s in found]
+    print("\n\n".join([*parts, "tinyvae bugs NAME explains one."]))
+    return 0
+
+
+def show_lesson(number: int) -> int:
+    """`tinyvae bugs --lesson N`: what one can meet there.    ->  exit status"""
+    bugs = of_lesson(number)
+    if not bugs:
+        known = ", ".join(map(str, lessons()))
+        said = f"the museum has no mistake of lesson {number}; it has some of {known}"
+        print(f"tinyvae bugs: {said}", file=sys.stderr)
+        return 2
+    print("\n".join([f"Lesson {number}", *rows(bugs), "", "tinyvae bugs NAME explains one."]))
+    return 0
 
 
 def explanation(bug: Bug) -> str:
