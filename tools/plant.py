@@ -361,6 +361,16 @@ EDITS = {
         ("(by_posterior - by_prior) / steps,", "(by_posterior - by_prior) / steps**2,", "14.2"),
         ("-log_mean_exp(log_w_down, axis=0)", "log_mean_exp(log_w_up - 1, axis=0)", "14.7"),
     ],
+    "15_find_the_bug": [
+        ('named = "mean-over-pixels"', 'named = "summed-over-batch"', "15.1"),
+        ('named = "no-noise-at-test"', 'named = "expectation-inside-log"', "15.2"),
+        ('named = "kl-subtracted"', 'named = "beta-ignored"', "15.3"),
+        ('named = "gradient-blocked"', 'named = "half-lost-in-backward"', "15.4"),
+        ('named = "kl-weighted-by-batch"', 'named = "half-missing"', "15.5"),
+        ('named = "sigmoid-twice"', 'named = "target-as-prediction"', "15.6"),
+        ('named = "log-std-of-q"', 'named = "two-conventions"', "15.7"),
+        ('LAST_MISTAKE = "std-is-exp-logvar"', 'LAST_MISTAKE = "half-lost-in-backward"', "15.8"),
+    ],
 }
 
 
