@@ -289,10 +289,10 @@ the run that is shown, on a machine of two cores that may have been busy; a row 
 until its command was run. None of this is a test.
 
 What differs from the sources: weights start as PyTorch's Linear has them, uniform in
-+-1 / sqrt(inputs) (the IWAE paper: Glorot); black and white pixels are drawn anew in each epoch; the
-IWAE schedule is cut to its first five passes, 121 of 3280 epochs, so that its levels may be nats
-higher while order and gaps of the rows are what to look at; CS236 and IWAE rows are estimated on
-the first 1,000 test images.
++-1 / sqrt(inputs) (the IWAE paper: Glorot); black and white pixels are drawn anew in each epoch;
+the IWAE schedule is cut to its first five passes, 121 of 3280 epochs, so that its levels may be
+nats higher while order and gaps of the rows are what to look at; CS236 and IWAE rows are estimated
+on the first 1,000 test images.
 """
 
 

@@ -69,7 +69,7 @@ title("Lesson 15: Find the bug")
 show("without a mistake", healthy.log)
 pixels_alone = x_train.mean(axis=0) * 1500 / 1501 + 0.5 / 1501
 alone = -np.mean(x_test @ np.log(pixels_alone) + (1 - x_test) @ np.log1p(-pixels_alone))
-say(f"Every pixel for itself costs {alone:.1f} nats a digit, a pixel left open log 2: "
+say(f"Every pixel for itself costs {alone:.1f} nats a digit, all left open "
     f"{64 * np.log(2):.1f}.")  # fmt: skip
 say()
 show("A", runs["A"].log)
