@@ -1,8 +1,11 @@
 """Every snippet is run: the right ones agree with an oracle, the wrong ones do not."""
 
 import argparse
+import html
 import io
+import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +16,10 @@ import scipy.special
 import scipy.stats
 
 from tests.strategies import covariance
+from tinyvae import cli
 from tinyvae.classroom.checker import kl
 from tinyvae.classroom.checker.function import LocalFunction
-from tinyvae.classroom.museum import quiz
+from tinyvae.classroom.museum import choices, gift, quiz
 from tinyvae.classroom.museum.questions import SNIPPETS
 from tinyvae.oracles import central_difference, estimate, gaussian_kl
 
@@ -224,13 +228,188 @@ def test_list_gives_no_answer_away(monkeypatch, capsys):
     assert status == 0 and max(map(len, lines)) <= 95
     assert sum(line[:3].strip().isdigit() for line in lines) == len(SNIPPETS)
     for snippet in SNIPPETS:
-        assert " ".join(f"{snippet.name} {snippet.claim}".split()) in " ".join(printed.out.split())
+        assert snippet.claim in " ".join(printed.out.split()) and snippet.name not in printed.out
 
 
 @pytest.mark.parametrize("number", ["0", "31", "-1", "1000000000000000000000"])
 def test_no_such_question(monkeypatch, capsys, number):
     status, printed = play(monkeypatch, capsys, "", "--number", number)
     assert status == 2 and printed.err.count("\n") == 1 and "1 to 30" in printed.err
+
+
+# ---- four answers, which line, for a class, for Moodle -------------------------------------------
+
+
+def with_line(snippet, number, line):
+    """The snippet's function, with another line in that place"""
+    lines = snippet.code.splitlines()
+    indent = lines[number - 1][: len(lines[number - 1]) - len(lines[number - 1].lstrip())]
+    lines[number - 1] = indent + line
+    space = {"np": np}
+    exec("\n".join(lines), space)
+    return next(f for name, f in space.items() if name not in ("np", "__builtins__"))
+
+
+def agrees(snippet, f):
+    """Does the oracle say the same?"""
+    with np.errstate(all="ignore"):
+        found, true = HOLD[snippet.name](f)
+    found = np.asarray(found)
+    return found.shape == np.shape(true) and np.allclose(found, true, rtol=1e-4, atol=1e-8)
+
+
+BY_NAME = {snippet.name: snippet for snippet in SNIPPETS}
+
+
+@pytest.mark.parametrize("name", choices.CHOICES)
+def test_one_of_four_lines_is_right_and_the_oracle_says_which(name):
+    question = choices.question_of(BY_NAME[name], "four")
+    number = choices.CHOICES[name][0]
+    assert [key for key, _ in question.options] == list("abcd")
+    assert len({text for _, text in question.options}) == 4
+    right = [
+        key
+        for key, text in question.options
+        if agrees(BY_NAME[name], with_line(BY_NAME[name], number, text))
+    ]
+    assert right == [question.right]
+
+
+def test_there_are_enough_of_each_kind():
+    kinds = [choices.kinds_of(snippet) for snippet in SNIPPETS]
+    assert sum("four" in there for there in kinds) >= 20
+    assert sum("line" in there for there in kinds) >= 10
+    assert all("bug" in there for there in kinds)
+    four = [choices.question_of(BY_NAME[name], "four").right for name in choices.CHOICES]
+    assert len(set(four)) == 4 and max(map(four.count, "abcd")) < len(four) / 2
+
+
+LINES = [snippet for snippet in SNIPPETS if "line" in choices.kinds_of(snippet)]
+
+
+@pytest.mark.parametrize("snippet", LINES, ids=lambda snippet: snippet.name)
+def test_wrong_line_is_the_one_whose_change_mends_it(snippet):
+    question = choices.question_of(snippet, "line")
+    if snippet.right:
+        assert question.right == "0"
+    else:
+        number = int(question.right)
+        assert agrees(snippet, with_line(snippet, number, choices.CHOICES[snippet.name][1]))
+    assert question.options[0][0] == "0" and len(question.options) >= 3
+
+
+def test_kinds_are_asked_and_counted(monkeypatch, capsys):
+    for kind in "four", "line":
+        for snippet in SNIPPETS:
+            if kind in choices.kinds_of(snippet):
+                question = choices.question_of(snippet, kind)
+                keys = [key for key, _ in question.options]
+                wrong = next(key for key in keys if key != question.right)
+                words = "--kind", kind, "--number", str(question.number)
+                _, printed = play(monkeypatch, capsys, question.right, *words)
+                assert "1 of 1 right." in printed.out and "Yes, " in printed.out
+                _, printed = play(monkeypatch, capsys, f"7\n{wrong}", *words)
+                assert "0 of 1 right." in printed.out and "Please type" in printed.out
+                assert max(map(len, printed.out.splitlines())) <= 100
+
+
+def test_question_says_nothing_of_its_answer():
+    for snippet in SNIPPETS:
+        for kind in choices.kinds_of(snippet):
+            said = quiz.shown(choices.question_of(snippet, kind), "1 of 1")
+            assert snippet.name not in said and snippet.because not in said
+
+
+def test_lesson_chooses(monkeypatch, capsys):
+    _, printed = play(monkeypatch, capsys, "", "--list", "--lesson", "5")
+    rows = [line for line in printed.out.splitlines() if line[:3].strip().isdigit()]
+    assert {row.split()[2].strip(",") for row in rows} == {"5"}
+    assert len(rows) == sum(5 in choices.lessons_of(s) for s in SNIPPETS)
+    assert set(choices.LESSONS) <= set(BY_NAME) and set(choices.CHOICES) <= set(BY_NAME)
+
+
+def test_class_sees_the_question_then_the_answer(monkeypatch, capsys):
+    status, printed = play(monkeypatch, capsys, "", "--class", "--number", "4")
+    assert status == 0 and "Enter shows the answer" in printed.out
+    assert "the sum" not in printed.out and "answer is" not in printed.out
+    status, printed = play(monkeypatch, capsys, "\n", "--class", "--number", "4")
+    assert status == 0 and "The answer is c: the code above has a bug." in printed.out
+    status, printed = play(monkeypatch, capsys, "\n\nq\n", "--class")
+    assert "2 of 30" in printed.out and "3 of 30" not in printed.out
+    assert "right." not in printed.out.splitlines()[-1]  # nothing is counted
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--lesson", "99"], "lessons with questions: 2, 3, 4, 5, 6, 7, 9, 11"),
+        (["--kind", "four", "--number", "17"], "no question among these is of the kind four"),
+        (["--gift", "no-such-folder/q.gift"], "cannot be written"),
+    ],
+)
+def test_what_cannot_be_asked_gets_a_sentence(monkeypatch, capsys, words, says):
+    status, printed = play(monkeypatch, capsys, "", *words)
+    assert (status, printed.out) == (2, "")
+    assert says in printed.err and printed.err.count("\n") == 1
+
+
+def read_gift(text):
+    """[(title, text, [(right, answer)], feedback)] by the format's rules, written here again."""
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("//"))
+    found = []
+    for block in filter(None, (block.strip() for block in text.split("\n\n"))):
+        tokens, i = [], 0  # (character, is it special?)
+        while i < len(block):
+            if block[i] == "\\":
+                assert block[i + 1] in "~=#{}:\\n", block[i : i + 2]
+                tokens.append(("\n" if block[i + 1] == "n" else block[i + 1], False))
+                i += 2
+            else:
+                tokens.append((block[i], block[i] in "~=#{}:"))
+                i += 1
+        marks = "".join(c if special else "." for c, special in tokens)
+        plain = "".join(c for c, _ in tokens)
+        shape = re.fullmatch(r"::(\.+)::(\.+)\{(\.*[~=][^{}:]*?)####(\.+)\}", marks)
+        assert shape, marks
+        title, said, _, feedback = (plain[slice(*shape.span(n))] for n in (1, 2, 3, 4))
+        start, end = shape.span(3)
+        at = [n for n in range(start, end) if marks[n] in "~="] + [end]
+        answers = [(marks[a] == "=", plain[a + 1 : b].strip()) for a, b in itertools.pairwise(at)]
+        found.append((title, said, answers, feedback.strip()))
+    return found
+
+
+@pytest.mark.parametrize("kind", [None, *choices.KINDS])
+def test_gift_is_read_back_by_its_rules(kind, tmp_path, capsys):
+    path = tmp_path / "quiz.gift"
+    assert cli.main(["quiz", "--gift", str(path), *(["--kind", kind] if kind else [])]) == 0
+    asked = [
+        choices.question_of(s, kind or choices.kinds_of(s)[0])
+        for s in SNIPPETS
+        if kind is None or kind in choices.kinds_of(s)
+    ]
+    read = read_gift(path.read_text(encoding="utf-8"))
+    assert len(read) == len(asked)
+    for (title, said, answers, feedback), question in zip(read, asked, strict=True):
+        snippet = question.snippet
+        said = html.unescape(said)
+        code = snippet.code if question.kind == "bug" else gift.numbered(snippet.code)
+        assert said.startswith("[html]<p>") and f"<pre>{code}</pre>" in said
+        assert snippet.claim in said and html.unescape(feedback) == snippet.because
+        assert title == f"tinyvae {question.number}"
+        texts = [re.sub(r"</?code>", "", html.unescape(text)) for _, text in answers]
+        assert len(texts) == len(set(texts)) == len(question.options)
+        assert [right for right, _ in answers].count(True) == 1
+        (right,) = [text for (is_right, _), text in zip(answers, texts, strict=True) if is_right]
+        assert right.endswith(question.solution)
+    capsys.readouterr()
+    assert cli.main(["quiz", "--gift", str(path)]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("character", "~=#{}:\\")
+def test_gift_escapes_what_the_format_needs(character):
+    assert gift.escaped(f"a{character}b") == f"a\\{character}b"
 
 
 def test_on_a_terminal():
