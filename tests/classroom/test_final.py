@@ -113,7 +113,7 @@ def test_planted_mistake_does_not_reach_it(solution, name, monkeypatch):
     for target, wrong in PLANTED[name].items():
         monkeypatch.setitem(solution, target, wrong)
     x_train, x_test = final.digits()
-    assert final.test_elbo(solution["train"](x_train), x_test) < final.ENOUGH - 0.1
+    assert final.elbo_of_weights(solution["train"](x_train), x_test) < final.ENOUGH - 0.1
 
 
 @pytest.mark.slow
@@ -121,7 +121,7 @@ def test_planted_mistake_does_not_reach_it(solution, name, monkeypatch):
 def test_every_seed_of_the_solution_reaches_it(solution, seed, monkeypatch):
     monkeypatch.setitem(solution, "SEED", seed)
     x_train, x_test = final.digits()
-    assert final.test_elbo(solution["train"](x_train), x_test) > final.ENOUGH + 0.1
+    assert final.elbo_of_weights(solution["train"](x_train), x_test) > final.ENOUGH + 0.1
 
 
 RIGHT = {
@@ -139,7 +139,7 @@ RIGHT = {
 
 def test_weights_of_zero_have_the_elbo_of_coins():
     _, x_test = final.digits()
-    assert final.test_elbo(RIGHT, x_test) == pytest.approx(-64 * np.log(2))
+    assert final.elbo_of_weights(RIGHT, x_test) == pytest.approx(-64 * np.log(2))
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def model_of(weights, data_dim):
     return model
 
 
-def test_elbo(weights, x_test):
+def elbo_of_weights(weights, x_test):
     """The mean ELBO of the test digits in nats.    Raises ValueError as `model_of` does."""
     from tinyvae import evaluate
 
@@ -88,7 +88,7 @@ def judge(train):
     if outcome.error:
         return Verdict("train", "wrong", message=f"It raised {outcome.error}")
     try:
-        found = test_elbo(outcome.value, x_test)
+        found = elbo_of_weights(outcome.value, x_test)
     except ValueError as error:
         return Verdict("train", "wrong", message=f"{error}")
     law = f"ELBO of {len(x_test)} test digits >= {ENOUGH} nats"

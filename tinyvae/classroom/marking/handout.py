@@ -151,7 +151,7 @@ def listing():
     for number in there["write"]:
         kinds = [kind for kind in KINDS if number in there[kind]]
         lines.append(f"{number:3} {TITLES.get(number, ''):36}{' '.join(kinds)}")
-    lines.append("    a VAE from your own functions       final")
+    lines.append("    a VAE of your own functions         final")
     lines += ["", *(f"{kind:9}{what}" for kind, what in KINDS.items())]
     return "\n".join([*lines, "", "tinyvae exercise 5 --kind derive   puts one here"])
 
@@ -166,6 +166,5 @@ def hand_out(number, kind):
         raise NoHandout(f"{name} is here already; move it away first") from None
     except OSError as error:
         raise NoHandout(f"{name} cannot be written here: {error.strerror}") from None
-    return (
-        f"{name} is yours: {KINDS[kind]}. Check it, as often as you like:\n  tinyvae check {name}"
-    )
+    what = "make a VAE of your own functions" if number == "final" else KINDS[kind]
+    return f"{name} is yours: {what}.\nThen, as often as you like:\n\n    tinyvae check {name}"
