@@ -1,8 +1,13 @@
 """What the benchmarks promise about themselves; what they measure is not a test."""
 
+import inspect
+
 import numpy as np
 import pytest
 
+import tinyvae
+
+peers = pytest.importorskip("benchmarks.peers")
 benchmarks = pytest.importorskip("benchmarks.__main__")
 
 
@@ -39,3 +44,62 @@ def test_a_ratio_tells_its_quartiles():
 
 def test_the_kernel_of_blas_is_named():
     assert any(character.isdigit() for character in benchmarks.kernels())
+
+
+# ---- published numbers ---------------------------------------------------------------------------
+
+published = benchmarks.published
+FALLING = -140, -120, -105, -101, -101
+
+
+def test_a_row_that_misses_says_no():
+    row = published.ROWS["pytorch-example"]
+    right = {"test loss": 105.3, "test loss at z = mu": 97.0}
+    assert published.verdict(row, right) == "holds"
+    assert published.verdict(row, right | {"test loss": 106.5}) == "no"
+    more_latents = published.ROWS["figure-2-adam"]
+    bounds = {
+        f"N_z = {n}": nats for n, nats in zip(published.WIDTHS, (-140, -120, -105, -101, -101))
+    }
+    assert published.verdict(more_latents, bounds) == "holds"
+    assert published.verdict(more_latents, bounds | {"N_z = 200": -110}) == "no"
+
+
+def test_results_are_kept_row_by_row(monkeypatch, tmp_path, capsys):
+    row = published.ROWS["grey-floor"]
+    monkeypatch.setattr(
+        published, "ROWS", {"one": row._replace(run=lambda: {"nats": 45.5}), "two": row}
+    )
+    published.main(["--only", "one"], tmp_path)
+    text = (tmp_path / "PUBLISHED.md").read_text(encoding="utf-8")
+    assert "| 45.50 | holds |" in text and text.count("not run yet") == 2  # the legend, row two
+    capsys.readouterr()
+    published.main(["--list"], tmp_path)
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["run", "not"]
+    with pytest.raises(SystemExit, match="--only with one of one, two"):
+        published.main(["--only", "three"], tmp_path)
+
+
+def test_published_page_is_what_its_results_say(tmp_path):
+    published.write(published.read(), tmp_path)
+    page = (published.HERE / "PUBLISHED.md").read_text(encoding="utf-8")
+    assert (tmp_path / "PUBLISHED.md").read_text(encoding="utf-8") == page
+
+
+# ---- peers ---------------------------------------------------------------------------------------
+
+
+def test_page_of_peers_shows_the_code_that_is_compared():
+    page = peers.PAGE.read_text(encoding="utf-8")
+    for peer in peers.PEERS.values():
+        assert inspect.getsource(peer).rstrip() in page
+
+
+def test_a_wrong_peer_is_far_apart():
+    def wrong(params, x, eps):
+        vae = tinyvae.VAE(params, 784, (400,), 20, "tanh")
+        loss, _, _, grads = vae.loss_and_grads(x, eps, beta=0.99)
+        return loss, grads
+
+    _, found = peers.differences(np.float32, {"wrong": wrong})
+    assert max(found["wrong"].values()) > 100 * peers.TOLERANCE
