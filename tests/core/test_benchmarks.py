@@ -58,9 +58,7 @@ def test_a_row_that_misses_says_no():
     assert published.verdict(row, right) == "holds"
     assert published.verdict(row, right | {"test loss": 106.5}) == "no"
     more_latents = published.ROWS["figure-2-adam"]
-    bounds = {
-        f"N_z = {n}": nats for n, nats in zip(published.WIDTHS, (-140, -120, -105, -101, -101))
-    }
+    bounds = {f"N_z = {n}": nats for n, nats in zip(published.WIDTHS, FALLING, strict=True)}
     assert published.verdict(more_latents, bounds) == "holds"
     assert published.verdict(more_latents, bounds | {"N_z = 200": -110}) == "no"
 
