@@ -121,3 +121,31 @@ def test_what_is_no_answer_gets_a_sentence(capsys, tmp_path, text, says):
 def test_file_is_not_run(capsys, tmp_path):
     text = "EXPLAIN = 3\nANSWERS = {}\nraise SystemExit(7)\n"
     assert check(capsys, written(tmp_path, text))[0] == 1
+
+
+def test_mark_takes_them_too(capsys, tmp_path):
+    right = explain.read(SOLUTIONS / FILES[3].name)[1]
+    for name, text in {
+        "anna.py": f"EXPLAIN = 3\nANSWERS = {right}\n",
+        "jörg.py": f"# J\xf6rg\nEXPLAIN = 3\nANSWERS = {right | {2: None}}\n",
+        "mira.py": "EXPLAIN = 3\nANSWERS = {1: 'q'}\n",
+    }.items():
+        (tmp_path / name).write_bytes(text.encode("latin-1"))
+    cells = [{"cell_type": "code", "source": f"EXPLAIN = 3\nANSWERS = {right}\n"}]
+    notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "omar.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    solved = SOLUTIONS.parent / "03_elbo.py"
+    (tmp_path / "zoe.py").write_bytes(solved.read_bytes())
+    cli.main(["mark", str(tmp_path), "--json", "--jobs", "1"])
+    told = json.loads(capsys.readouterr().out)["submissions"]
+    points = {one["file"]: (one["points"], one["out_of"]) for one in told}
+    assert points == {
+        "anna.py": (2, 2),
+        "jörg.py": (1, 2),
+        "mira.py": (0, 2),
+        "omar.ipynb": (2, 2),
+        "zoe.py": (4, 4),
+    }
+    titles = {one["file"]: one["title"] for one in told}
+    assert titles["anna.py"] != titles["zoe.py"]  # they have tables of their own
+    assert check(capsys, tmp_path / "omar.ipynb")[0] == 0

@@ -12,6 +12,7 @@ import re
 import sys
 from pathlib import Path
 
+from tinyvae.classroom.checker import sandbox
 from tinyvae.classroom.checker.engine import Report, Verdict, lines
 from tinyvae.classroom.checker.exercise_laws import TITLES
 from tinyvae.classroom.checker.function import CannotRun
@@ -40,25 +41,28 @@ def digest(exercise, question, letters):
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def is_explain(path):
-    """Does the file say that it is one of these?"""
-    try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
-    except (OSError, ValueError):
-        return False
+def says_so(text):
+    """Does a file's text say that it is one of these?"""
     return re.search(r"^EXPLAIN\s*=", text, re.MULTILINE) is not None
 
 
-def read(path):
+def is_explain(path):
+    """Does the file, or notebook, say that it is one of these?"""
+    try:
+        return says_so("\n".join(sandbox.read_cells(path, any_encoding=True)[0]))
+    except CannotRun:
+        return False
+
+
+def read(path, any_encoding=False):
     """(exercise, answers) of a file, without running it.    Raises CannotRun."""
     shown = Path(path).name
+    text = "\n".join(sandbox.read_cells(path, any_encoding=any_encoding)[0])
     try:
-        tree = ast.parse(Path(path).read_text(encoding="utf-8-sig"))
-    except (SyntaxError, ValueError) as error:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f", line {error.lineno}" if getattr(error, "lineno", None) else ""
         raise CannotRun(f"{shown} cannot be read as Python{line}: {error.args[0]}") from None
-    except OSError as error:
-        raise CannotRun(f"{shown} cannot be read: {error.strerror}") from None
     found = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -87,7 +91,33 @@ def judge(exercise, answers):
         if number == exercise:
             answer = answers.get(question)
             verdicts.append(Verdict(f"question {question}", *_status(exercise, question, answer)))
-    return Report(f"Exercise {exercise}: {TITLES[exercise]}", verdicts, exercise=exercise)
+    return Report(title(exercise), verdicts, exercise=exercise)
+
+
+def title(exercise):
+    return f"Exercise {exercise}, to explain: {TITLES[exercise]}"
+
+
+def report_on(path):
+    """The Report on a file in any encoding; what cannot be judged is said in it."""
+    try:
+        return judge(*read(path, any_encoding=True))
+    except CannotRun as reason:
+        return unjudged(path, reason)
+
+
+def unjudged(path, reason):
+    """The Report on a file whose answers cannot be read: if it says which it is, question by it"""
+    text = "\n".join(sandbox.read_cells(path, any_encoding=True)[0])
+    said = re.search(r"^EXPLAIN\s*=\s*(\d{1,3})\s*(?:#.*)?$", text, re.MULTILINE)
+    exercise = int(said[1]) if said else 0
+    questions = [question for number, question in KEYS if number == exercise]
+    names = [f"question {question}" for question in questions] or [""]
+    verdicts = [Verdict(name, "cannot", message=str(reason)) for name in names]
+    shown, known = Path(path).name, bool(questions)
+    return Report(
+        title(exercise) if known else "", verdicts, [], shown, exercise if known else None
+    )
 
 
 def _status(exercise, question, answer):

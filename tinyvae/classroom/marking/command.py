@@ -88,11 +88,12 @@ def mark_folder(folder, *, exercise=None, seed=0, timeout=sandbox.TIMEOUT, limit
     made = []
     for one, report in zip(found, all_reports, strict=True):
         number = exercise or one.exercise
-        if report.exercise is None and number in HOLES:
+        if report.exercise is None and number in HOLES and not one.explain:
             report = unjudged(one.path, report.holes[0].message, number)
-        names = [hole.name for hole in HOLES.get(report.exercise, ())]
+        holes = report.holes if one.explain else HOLES.get(report.exercise, ())
+        names = [hole.name for hole in holes if hole.name]
         report.file = one.name
-        if report.exercise in TITLES:
+        if report.exercise in TITLES and not one.explain:
             report.title = f"Exercise {report.exercise}: {TITLES[report.exercise]}"
         out_of = sum(map(worth, names))
         points = sum(worth(hole.name) for hole in report.holes if hole.right)

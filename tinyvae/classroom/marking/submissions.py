@@ -8,6 +8,7 @@ import stat
 from dataclasses import dataclass, field
 
 from tinyvae.classroom.checker import sandbox
+from tinyvae.classroom.checker.explain import says_so
 from tinyvae.classroom.checker.function import CannotRun
 
 SKIPPED = {"__pycache__", "__MACOSX", "node_modules", "site-packages"}
@@ -24,6 +25,7 @@ class Submission:
     neighbours   names and digests of the other Python files in its folder, which it may import
     exercise  the number in its line EXERCISE = ..., 0 if there is one without a number
     notes     what its text alone tells: it imports tinyvae, it is the same as another one
+    explain   is it one of the kind "explain", which has answers and no functions?
     """
 
     path: str
@@ -34,6 +36,7 @@ class Submission:
     neighbours: str = ""
     exercise: int | None = None
     notes: list[str] = field(default_factory=list)
+    explain: bool = False
 
 
 def find(folder, exercise_functions, exercise=None):
@@ -46,7 +49,7 @@ def find(folder, exercise_functions, exercise=None):
     submissions, others, modules = [], [], {}
     for path, name in _files(folder):
         found = _looked_at(path, name)
-        wanted = found.functions & exercise_functions or found.exercise is not None
+        wanted = found.functions & exercise_functions or found.exercise is not None or found.explain
         if wanted or found.meaning == "unreadable" or (exercise and found.functions):
             submissions.append(found)
         else:
@@ -99,10 +102,11 @@ def _looked_at(path, name):
     if broken:
         functions |= set(re.findall(r"^def\s+(\w+)", text, re.MULTILINE))
     line = EXERCISE_LINE.search(text)
-    meaning = "" if broken else "\n".join(map(_meaning, trees))
+    meaning = "" if broken or says_so(text) else "\n".join(map(_meaning, trees))
     return Submission(
         path, name, digest, hashlib.sha256(meaning.encode()).hexdigest() if meaning else "",
         functions, "", int(line[1] or 0) if line else None, _notes(trees, text),
+        says_so(text),
     )  # fmt: skip
 
 

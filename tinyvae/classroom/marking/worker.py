@@ -9,13 +9,15 @@ import sys
 import threading
 import time
 
-from tinyvae.classroom.checker import sandbox
+from tinyvae.classroom.checker import explain, sandbox
 from tinyvae.classroom.checker.exercises import judge_file, unjudged
 from tinyvae.classroom.checker.function import CannotRun
 
 
 def mark(path, *, exercise, seed, timeout, limit, keeper):
     """The Report on one file; whatever happens, there is one"""
+    if explain.is_explain(path):
+        return explain.report_on(path)
     try:
         with sandbox.open_file(
             path, seed=seed, timeout=timeout, limit=limit, lenient=True, any_encoding=True,
