@@ -52,6 +52,15 @@ mistake; `.`: the mistake passes.  `python -m tools.checks` computes these colum
 four are tests of the package, as above.  [kill-matrix.md](kill-matrix.md) has all laws.
 """
 
+PICTURE = """\
+## What they look like
+
+![Test digits redrawn, and samples, by VAEs that were trained with a mistake](figures/mistakes.png)
+
+The mistakes that cost a nat of log p(x) or more, and the one in `generate`.  The mistake is taken
+out after training, so what is wrong here is the model.  `python -m tools.pictures` draws it.
+"""
+
 NOTATION = """\
 q = N(mq, Sq), p = N(mp, Sp), k dimensions, d = mq - mp, |S| a determinant, L the Cholesky factor of
 S.  The right formula is
@@ -78,6 +87,7 @@ def page() -> str:
         preface(),
         symptoms(),
         by_lesson(),
+        PICTURE,
         "## The famous one\n",
         entry(famous),
         "## What sees which\n",

@@ -13,7 +13,7 @@ from tinyvae.classroom.museum import catalogue as bugs
 from tinyvae.classroom.museum import kl as bugs_kl
 from tinyvae.classroom.museum import symptoms
 from tinyvae.classroom.museum.entry import checked, measurements
-from tools import effects, kill_matrix, museum_pages
+from tools import effects, kill_matrix, museum_pages, pictures
 
 KL = bugs.in_area("kl")
 
@@ -260,6 +260,26 @@ def test_index_by_lesson_has_what_the_teachers_pages_name():
                 named += 1
                 assert number in symptoms.lessons_of(bugs.MUSEUM[name]), (number, name)
     assert named > 20
+
+
+def test_picture_has_the_mistakes_that_can_be_seen():
+    names = pictures.shown()
+    assert {"mean-over-pixels", "kl-to-itself", "posterior-at-generation"} <= set(names)
+    assert not {"beta-ignored", "half-missing", "mean-of-logs"} & set(names)
+    folder = Path(museum_pages.__file__).parents[1] / "docs"
+    (image,) = re.findall(r"!\[.*\]\((.*)\)", museum_pages.page())
+    assert (folder / image).read_bytes().startswith(b"\x89PNG")
+    assert folder / image == folder.parent / pictures.FILE
+
+
+def test_pictures_show_what_the_symptoms_say():
+    """Grey and all alike; white and black; good reconstructions with bad samples: measured."""
+    right, grey = pictures.row(None), pictures.row("mean-over-pixels")
+    hard = pictures.row("target-as-prediction")
+    spread = [float(np.std(made, axis=0).mean()) for _, made in (right, grey)]
+    assert spread[1] < 0.2 * spread[0]
+    contrast = [float(np.abs(2 * made - 1).mean()) for _, made in (right, grey, hard)]
+    assert contrast[1] < contrast[0] < contrast[2]
 
 
 def test_links_of_the_page_lead_to_headings():

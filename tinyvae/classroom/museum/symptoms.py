@@ -119,20 +119,29 @@ SYMPTOMS = (
     Symptom(
         "my samples are grey",
         "gray washed contrast faint pale generated pictures images blurry blurred",
-        listed("sigmoid-twice target-as-prediction mean-over-pixels gradient-blocked"),
+        listed(
+            "mean-over-pixels gradient-blocked logdet-inverted log-squared sigmoid-twice "
+            "relu-on-logvar"
+        ),
     ),
     Symptom(
         "my samples are bad, and my reconstructions are good",
         "generate generated noise garbage holes prior generation poor",
         listed(
             "kl-to-itself noise-too-small uniform-noise kl-weighted-by-batch means-left-out "
+            "averaged-twice covariance-for-mean log-of-bracket "
             "noise-shared-by-latents posterior-at-generation"
         ),
     ),
     Symptom(
         "my samples are all alike",
         "same identical mode diversity generated collapse",
-        listed("posterior-at-generation mean-over-pixels gradient-blocked noise-drawn-once"),
+        listed("mean-over-pixels gradient-blocked trace-inverted posterior-at-generation"),
+    ),
+    Symptom(
+        "my samples are black and white, or dark",
+        "hard contrast saturated binary thresholded black generated",
+        listed("target-as-prediction sigmoid-twice"),
     ),
     Symptom(
         "my gradient check fails",
