@@ -3,6 +3,7 @@
 import ast
 import doctest
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -218,3 +219,41 @@ def test_debug_code_runs_and_looks_as_if_it_worked(number):
 def test_debug_files_say_nothing_of_the_mistake(number):
     source = DEBUG[number].read_text(encoding="utf-8").lower()
     assert not re.search(r"museum|mistake:|\bbug|wrong|todo|fixme", source)
+
+
+# ---- as a notebook -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(5, "write"), (3, "derive"), *((n, "debug") for n in DEBUG)]
+)
+def test_notebook_has_the_code_of_the_file_and_checks_itself(number, kind):
+    name, text = handout.handout(number, kind)
+    book, made = handout.as_notebook(name, text)
+    made = json.loads(made)
+    first, *cells = made["cells"]
+    assert book == name.replace(".py", ".ipynb") and f"tinyvae check {book}" in first["source"]
+    assert first["cell_type"] == "markdown"
+    assert cells[-1]["source"].endswith("check_here()")
+    joined = "\n".join(cell["source"] for cell in cells[:-1])
+    assert ast.dump(ast.parse(joined)) == ast.dump(ast.Module(ast.parse(text).body[1:], []))
+    of_one = [len(functions(cell["source"])) for cell in cells]
+    assert max(of_one) == 1 and sum(of_one) == len(functions(text))
+    assert len({cell["id"] for cell in made["cells"]}) == len(made["cells"])
+
+
+def test_notebook_is_put_here_and_checked(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, printed = run(capsys, "5", "--notebook")
+    assert status == 0 and "tinyvae check 05_reparameterization.ipynb" in printed.out
+    assert run(capsys, "5", "--notebook")[0] == 2
+    assert cli.main(["check", "05_reparameterization.ipynb"]) == 1
+    assert "3 to do." in capsys.readouterr().out
+    cells = json.loads((tmp_path / "05_reparameterization.ipynb").read_text("utf-8"))["cells"]
+    space = {"__name__": "__main__"}
+    for cell in cells[1:]:
+        exec(cell["source"], space)
+    assert capsys.readouterr().out.count("todo") == 3
+    for words in ["final"], ["3", "--kind", "explain"]:
+        status, printed = run(capsys, *words, "--notebook")
+        assert status == 2 and "take the file" in printed.err

@@ -403,10 +403,10 @@ vae_laws = _laws(check_vae, "vae")
 
 
 def is_exercise(path):
-    """Does the file say which exercise it is?"""
+    """Does the file, or a cell of the notebook, say which exercise it is?"""
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
-    except (OSError, ValueError):
+        text = "\n".join(sandbox.read_cells(path, any_encoding=True)[0])
+    except CannotRun:
         return False
     return re.search(r"^\s*EXERCISE\s*=", text, re.MULTILINE) is not None
 

@@ -7,6 +7,8 @@ explain   rows that the lesson prints, with statements about them
 """
 
 import ast
+import itertools
+import json
 import sys
 import textwrap
 from pathlib import Path
@@ -107,6 +109,35 @@ def shape_in(paragraph):
     return rest if gap and "->" in rest else paragraph
 
 
+# ---- as a notebook -------------------------------------------------------------------------------
+
+
+def as_notebook(name, text):
+    """(name, text) of the notebook: what the file says, a cell a function, and `check_here`."""
+    book = str(Path(name).with_suffix(".ipynb"))
+    text = text.replace(f"tinyvae check {name}", f"tinyvae check {book}")
+    tree, lines = ast.parse(text), text.splitlines()
+    head, *nodes = tree.body
+    starts = [
+        node.lineno
+        for before, node in itertools.pairwise([head, *nodes])
+        if isinstance(node, BLOCKS) or isinstance(before, (*BLOCKS, ast.Expr))
+    ]
+    ends = [*(start - 1 for start in starts[1:]), len(lines)]
+    code = ["\n".join(lines[a - 1 : b]).strip() for a, b in zip(starts, ends, strict=True)]
+    code.append("from tinyvae.classroom import check_here\n\ncheck_here()")
+    cells = [{"cell_type": "markdown", "id": "0", "metadata": {}, "source": head.value.value}]
+    for number, source in enumerate(code, 1):
+        more = {"execution_count": None, "outputs": [], "source": source}
+        cells.append({"cell_type": "code", "id": str(number), "metadata": {}} | more)
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    made = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    return book, json.dumps(made, indent=1) + "\n"
+
+
+BLOCKS = ast.FunctionDef, ast.If
+
+
 # ---- the command ---------------------------------------------------------------------------------
 
 
@@ -121,6 +152,9 @@ def arguments(parser):
         default="write",
         help="; ".join(f"{kind}: {what}" for kind, what in KINDS.items()),
     )
+    parser.add_argument(
+        "--notebook", action="store_true", help="as a notebook, whose last cell checks it"
+    )
 
 
 def number_or_final(word):
@@ -133,7 +167,7 @@ def run(args):
         if args.number is None:
             print(listing())
         else:
-            print(hand_out(args.number, args.kind))
+            print(hand_out(args.number, args.kind, args.notebook))
     except NoHandout as error:
         print(f"tinyvae exercise: {error}", file=sys.stderr)
         return 2
@@ -156,9 +190,13 @@ def listing():
     return "\n".join([*lines, "", "tinyvae exercise 5 --kind derive   puts one here"])
 
 
-def hand_out(number, kind):
+def hand_out(number, kind, notebook=False):
     """Write the exercise into this folder; a file that is there stays.    ->  what to do next"""
     name, text = handout(number, kind)
+    if notebook:
+        if number == "final" or kind == "explain":
+            raise NoHandout("--notebook is for write, derive and debug; take the file")
+        name, text = as_notebook(name, text)
     try:
         with open(name, "x", encoding="utf-8", newline="\n") as file:
             file.write(text)
