@@ -124,7 +124,7 @@ check("z = mu: recon + kl", np.mean(recon_at_mean + kl), printed, tolerance=2e-2
 check_differs("right test loss, printed", estimate(recon + kl - recon_at_mean - kl), 0)
 check("its log, planted again", cases.train(cases.SEEDS["B"], named).log, run.log, tolerance=1e-6)
 say("its training is right: only the number on test digits is not")
-say("on your own code: tinyvae check vae FILE, tinyvae check bound FILE")
+say("on your own code: tinyvae check vae FILE")
 
 # %%
 show("C", runs["C"].log)
@@ -345,7 +345,7 @@ say("on your own code: tinyvae check sampler FILE, tinyvae check vae FILE")
 #
 # ## Try it
 #
-# Try it: LAST_MISTAKE = "two-conventions"
+# Try it: LAST_MISTAKE = "half-missing"
 #
 # Which rows of 15.8 tell?
 #

@@ -274,10 +274,10 @@ def test_guard_works_here_too(body, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("EXERCISE = True", "mine.py says EXERCISE = True: there are 1 to 13"),
-        ("EXERCISE = 2.0", "mine.py says EXERCISE = 2.0: there are 1 to 13"),
-        ("EXERCISE = 99", "mine.py says EXERCISE = 99: there are 1 to 13"),
-        ("EXERCISE = [2]", "mine.py says EXERCISE = [2]: there are 1 to 13"),
+        ("EXERCISE = True", "mine.py says EXERCISE = True: there are 1 to 15"),
+        ("EXERCISE = 2.0", "mine.py says EXERCISE = 2.0: there are 1 to 15"),
+        ("EXERCISE = 99", "mine.py says EXERCISE = 99: there are 1 to 15"),
+        ("EXERCISE = [2]", "mine.py says EXERCISE = [2]: there are 1 to 15"),
     ],
 )
 def test_file_that_is_no_exercise_is_refused(line, says, tmp_path):
@@ -692,6 +692,50 @@ WRONG = {
         (lambda a, g, t: right[13].gumbel_softmax(a, t * g, t), ""),
         (lambda a, g, t: right[13].gumbel_softmax(a, g, 1.0), ""),
         (lambda a, g, t: right[13].gumbel_softmax(a, g, 1 / t), ""),
+    ],
+    (14, "log_weight"): [
+        (lambda log_px, t: np.diff(t)[::-1] @ log_px, ""),
+        (lambda log_px, t: t[1:] @ log_px, ""),
+        (lambda log_px, t: log_px.mean(axis=0), ""),
+        (lambda log_px, t: -np.diff(t) @ log_px, ""),
+    ],
+    (14, "refresh"): [
+        (lambda z, e, m, s, k: m + k * (z - m) + s * e, ""),
+        (lambda z, e, m, s, k: m + k * (z - m) + (1 - k) * s * e, ""),
+        (lambda z, e, m, s, k: m + k * (z - m) + np.sqrt(1 - k**2) * s**2 * e, ""),
+        (lambda z, e, m, s, k: k * z + np.sqrt(1 - k**2) * s * e, ""),
+        (lambda z, e, m, s, k: m + np.sqrt(1 - k**2) * (z - m) + k * s * e, ""),
+    ],
+    (14, "leapfrog"): [
+        (lambda z, p, v, h: (z + h * p, p - h * (z + h * p) / v), ""),
+        (lambda z, p, v, h: (z + h * (p - h * z / v / 2), p - h * z / v / 2), ""),
+        (lambda z, p, v, h: (z + h * p, p - h * z / v), ""),
+        (lambda z, p, v, h: right[14].leapfrog(z, p, np.sqrt(v), h), ""),
+        (lambda z, p, v, h: right[14].leapfrog(z, p, -v, h), ""),
+    ],
+    (14, "accept"): [
+        (lambda a, p, b, q, u: (np.log(u) < b - a) * 1.0, ""),
+        (lambda a, p, b, q, u: (np.log(u) > b - a + ((p**2 - q**2) / 2).sum(axis=1)) * 1.0, ""),
+        (lambda a, p, b, q, u: right[14].accept(a, q, b, p, u), ""),
+        (lambda a, p, b, q, u: (u < b - a + ((p**2 - q**2) / 2).sum(axis=1)) * 1.0, ""),
+    ],
+    (15, "kl_weight"): [
+        (lambda loss, recon, kl: np.mean((loss - recon)[kl != 0] / kl[kl != 0]), ""),
+        (lambda loss, recon, kl: np.sum(kl * loss) / np.sum(kl**2), ""),
+        (lambda loss, recon, kl: np.mean((loss - recon) * kl) / (kl.var() + 1), ""),
+        (lambda loss, recon, kl: -right[15].kl_weight(loss, recon, kl), ""),
+        (lambda loss, recon, kl: np.sum(loss - recon) / (np.sum(kl) + np.sum(kl == 0)), ""),
+    ],
+    (15, "pixels_alone"): [
+        (lambda t, x: right[15].pixels_alone(t, x) / x.shape[1], ""),
+        (lambda t, x: right[15].pixels_alone(x, t), ""),
+        (lambda t, x: -right[15].pixels_alone(t, x), ""),
+        (lambda t, x: right[15].pixels_alone(t, x) * len(x), ""),
+    ],
+    (15, "active_units"): [
+        (lambda mu: np.sum(np.mean(mu**2, axis=0) > 0.01), ""),
+        (lambda mu: np.sum(mu.std(axis=0) > 0.01), ""),
+        (lambda mu: np.sum(mu.var(axis=1) > 0.01), ""),
     ],
 }
 # fmt: on

@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from hypothesis import strategies as st
@@ -153,6 +153,8 @@ TITLES = {
     11: "the right likelihood",
     12: "where the nats go",
     13: "a discrete z",
+    14: "a sandwich for log p(x)",
+    15: "find the bug",
 }
 HOLES: dict[int, list[Hole]] = {number: [] for number in TITLES}
 
@@ -1020,3 +1022,132 @@ gumbel_softmax = hole(13, "gumbel_softmax", "y")
 def _(f, a, gumbel, t):
     true = [[math.exp(x) for x in row] for row in ((a + gumbel) / t).tolist()]
     yield "y", f(a, gumbel, t), np.array([[x / math.fsum(row) for x in row] for row in true])
+
+
+# ---- 14: a sandwich for log p(x) -----------------------------------------------------------------
+
+log_weight = hole(14, "log_weight", "log_w")
+
+
+@log_weight.law(
+    "w = prod_k p(x|z_k)^(t_k+1 - t_k)",
+    log_px="3 S",
+    temperatures=Given("4", then=lambda entries: np.cumsum(np.abs(entries))),
+)
+def _(f, log_px, temperatures):
+    steps = [after - before for before, after in pairwise(temperatures.tolist())]
+    true = [sum(s * a for s, a in zip(steps, chain, strict=True)) for chain in log_px.T.tolist()]
+    yield "log_w", f(log_px, temperatures), np.array(true)
+
+
+refresh = hole(14, "refresh", "z")
+
+
+@refresh.law(
+    "mean and variance stay, keep is what is left of z",
+    mean="Z",
+    std=positive("Z"),
+    keep=probabilities(""),
+)
+def _(f, mean, std, keep):
+    still, noise = np.zeros((1, len(mean))), np.ones((1, len(mean)))
+    at_mean = f(mean[None], still, mean, std, keep)
+    by_z = (f(mean[None] + std, still, mean, std, keep) - at_mean) / std
+    by_eps = (f(mean[None], noise, mean, std, keep) - at_mean) / std
+    yield "at the mean, no noise", at_mean, mean[None]
+    yield "what is left of z", by_z, np.full((1, len(mean)), keep)
+    yield "variance over std^2", by_z**2 + by_eps**2, np.ones((1, len(mean)))
+
+
+leapfrog = hole(14, "leapfrog", "z momentum")
+
+
+@leapfrog.law(
+    "z' for p and for -p: their sum is 2 z - step^2 z / var, their difference 2 step p",
+    z="S Z",
+    momentum="S Z",
+    var=positive("Z"),
+    step=positive(""),
+)
+def _(f, z, momentum, var, step):
+    there, _ = f(z, momentum, var, step)
+    turned, _ = f(z, -momentum, var, step)
+    yield "sum of both z", there + turned, 2 * z - step**2 * z / var
+    yield "difference of both z", there - turned, 2 * step * momentum
+
+
+@leapfrog.law(
+    "with the momentum turned it leads back", z="S Z", momentum="S Z", var=positive("Z"),
+    step=positive(""),
+)  # fmt: skip
+def _(f, z, momentum, var, step):
+    there, new_momentum = f(z, momentum, var, step)
+    back, turned = f(there, -new_momentum, var, step)
+    yield "z, there and back", back, z
+    yield "momentum, there and back", -turned, momentum
+
+
+accept = hole(14, "accept", "accepted")
+
+
+@accept.law(
+    "u < f(z') N(p'; 0, I) / [f(z) N(p; 0, I)]",
+    log_f="S",
+    momentum="S Z",
+    new_log_f="S",
+    new_momentum="S Z",
+    u=probabilities("S"),
+)
+def _(f, log_f, momentum, new_log_f, new_momentum, u):
+    origin, unit = np.zeros(momentum.shape[1]), np.eye(momentum.shape[1])
+    before = log_f + np.array([log_density(p, origin, unit) for p in momentum])
+    after = new_log_f + np.array([log_density(p, origin, unit) for p in new_momentum])
+    yield (
+        "accepted",
+        f(log_f, momentum, new_log_f, new_momentum, u),
+        (u < np.exp(after - before)) * 1.0,
+    )
+
+
+# ---- 15: find the bug ----------------------------------------------------------------------------
+
+kl_weight = hole(15, "kl_weight", "beta")
+
+
+@kl_weight.law("loss = recon + beta kl", recon="E", kl=positive("E"), beta="")
+def _(f, recon, kl, beta):
+    yield "beta", f(recon + beta * kl, recon, kl), beta
+
+
+@kl_weight.law("epochs with kl = 0 do no harm", recon="E", kl=positive("E"), beta="")
+def _(f, recon, kl, beta):
+    recon, kl = np.append(recon, 1.0), np.append(kl, 0.0)
+    yield "beta", f(recon + beta * kl, recon, kl), beta
+
+
+@kl_weight.law("beta is that of least squares", loss="E", recon="E", kl=positive("E"))
+def _(f, loss, recon, kl):
+    best = f(loss, recon, kl)
+    yield "slope of the squared error", np.sum((loss - recon - best * kl) * kl), 0.0
+
+
+pixels_alone = hole(15, "pixels_alone", "nats")
+
+
+@pixels_alone.law("-log prod of each pixel's probability", x_train=bits("N D"), x=bits("B D"))
+def _(f, x_train, x):
+    nats = []
+    for image in x.tolist():
+        whites = [(sum(column) + 0.5) / (len(column) + 1) for column in x_train.T.tolist()]
+        chances = [p if pixel else 1 - p for p, pixel in zip(whites, image, strict=True)]
+        nats.append(-math.log(math.prod(chances)))
+    yield "nats", f(x_train, x), sum(nats) / len(nats)
+
+
+active_units = hole(15, "active_units", "units")
+
+
+@active_units.law("units with a variance of mu above 0.01", mu=Given("N Z", (0.0, 1.0, 0.15, 0.05)))
+def _(f, mu):
+    variances = [sum((m - sum(c) / len(c)) ** 2 for m in c) / len(c) for c in mu.T.tolist()]
+    yield "units", f(mu), float(sum(v > 0.01 for v in variances))
