@@ -2,6 +2,7 @@
 
     python -m tools.effects             all of them
     python -m tools.effects --new       those that have not been measured yet
+    python -m tools.effects M37 M39     those, again, and those that have not been measured yet
 
 With each mistake planted, a small VAE (2 latent dimensions, 64 hidden units) is trained on digits.
 Then the mistake is taken out again, and the model judged by right code: its ELBO, and log p(x) by
@@ -26,12 +27,13 @@ from tinyvae.train import TrainingError, silent
 SEEDS, EPOCHS, HIDDEN, LATENT = (0, 1, 2), 60, 64, 2
 
 
-def main(only_new=False):
-    """Measure all, or what is new; print a line each, write effects.json."""
+def main(only_new=False, again=()):
+    """Measure all, or what is new and those named; print a line each, write effects.json."""
+    again = {bug.name for bug in bugs.MUSEUM.values() if {bug.code, bug.name} & set(again)}
     right = [measure({}, seed) for seed in SEEDS]
     print(f"{'without a mistake':30s}", said(np.mean(right, axis=0)))
-    known = measurements()["effects"] if only_new else {}
-    effects = {name: known[name] for name in bugs.MUSEUM if name in known}
+    known = measurements()["effects"] if only_new or again else {}
+    effects = {name: known[name] for name in bugs.MUSEUM if name in known and name not in again}
     for name, bug in bugs.MUSEUM.items():
         if name in effects:
             continue
@@ -154,4 +156,4 @@ def said(numbers) -> str:
 
 
 if __name__ == "__main__":
-    main(only_new="--new" in sys.argv[1:])
+    main("--new" in sys.argv[1:], [name for name in sys.argv[1:] if name != "--new"])

@@ -509,8 +509,8 @@ CANNOT = {
         ["2 functions that may be meant: kl_a, kl_b. Name one, as in mine.py:kl_a"],
     ),
     "two without kl": ("def f(a, b): pass\ndef g(a, b): pass\n", ["meant: f, g"]),
-    "gives nothing": ("def kl(a, b, c, d): pass\n", ["it gave no number"]),
-    "gives nan": ("def kl(mu, logvar):\n    return float('nan')\n", ["no finite number"]),
+    "gives nothing": ("def kl(a, b, c, d): pass\n", ["kl(a, b, c, d) returned no number"]),
+    "gives nan": ("def kl(mu, logvar):\n    return float('nan')\n", ["returned only nan"]),
 }  # fmt: skip
 
 

@@ -106,6 +106,10 @@ def found_in(file):
             found += _callable(file, entry.name)
         elif entry.name in methods:
             found += _methods(file, entry, methods[entry.name])
+    if not found:
+        for entry in entries:
+            if entry.kind == "hidden function":
+                found += _callable(file, entry.name)
     return found
 
 

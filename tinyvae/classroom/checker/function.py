@@ -10,6 +10,7 @@
 Laws never touch the function itself, so that it makes no difference to them where it runs.
 """
 
+import importlib.util
 import inspect
 import itertools
 import os
@@ -20,7 +21,7 @@ import time
 import traceback
 import types
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -443,7 +444,16 @@ def _libraries(f):
     found += _used(plain, space, set())
     found += [name for name in ("torch", "jax", "numpy", "math") if name in everywhere]
     found = ["python" if name == "math" else name for name in found]
+    if not set(found) & set(LIBRARIES) and _calls_tensor_methods(plain):
+        found = ["torch", "numpy"]
     return tuple(dict.fromkeys([n for n in found if n in LIBRARIES] or ["numpy"]))
+
+
+def _calls_tensor_methods(f):
+    """Whether f, in a file without a library, needs what tensors have and arrays have not"""
+    code = _peek(f, "__code__")
+    names = set(_ordered_names(code)) if isinstance(code, types.CodeType) else set()
+    return bool(names & TENSOR_METHODS) and importlib.util.find_spec("torch") is not None
 
 
 def _used(f, space, seen):
@@ -465,6 +475,14 @@ def _used(f, space, seen):
         found += _used(helper, space, seen)
     order = {"torch": 0, "jax": 0, "numpy": 1, "math": 2}
     return sorted((n for n in found if n in order), key=order.get)
+
+
+# Methods of PyTorch's tensors that NumPy's arrays and plain numbers do not have.
+TENSOR_METHODS = frozenset({
+    "exp", "log", "log1p", "expm1", "pow", "sqrt", "square", "abs", "div", "mul", "add", "sub",
+    "neg", "sigmoid", "logdet", "slogdet", "det", "inverse", "cholesky", "mm", "bmm", "matmul",
+    "unsqueeze", "expand_as", "detach", "cpu",
+})  # fmt: skip
 
 
 def _ordered_names(code):
@@ -677,8 +695,10 @@ _GRADIENTS = {"torch": _torch_gradients, "jax": _jax_gradients}
 class Entry:
     """One name that a file defines.
 
-    kind      "function", "class", "object" (callable, or with methods), or "value"
-    methods   of a class or an object: the dotted names of its public methods
+    kind      "function", "class", "object" (callable, or with methods), or "value"; "hidden
+              function" if an underscore stands in front of its name
+    methods   of a class or an object: the dotted names of its public methods, and of hidden
+              ones that are called like kl
     bases     names of a class and its bases: ("VAE", "Module", "object")
     """
 
@@ -704,13 +724,20 @@ class LocalFile:
         self.instances = {}
 
     def entries(self):
-        """A tuple with an `Entry` for each public name that the file defines, in its order"""
+        """A tuple with an `Entry` for each public name that the file defines, in its order
+
+        Functions with an underscore in front are among them, as hidden ones.
+        """
         found = []
         for name, value in list(self.space.items()):
-            if isinstance(name, str) and not name.startswith("_"):
-                entry = self._entry(name, value)
-                if entry:
-                    found.append(entry)
+            if not isinstance(name, str) or name.startswith("__"):
+                continue
+            entry = self._entry(name, value)
+            if entry and name.startswith("_"):
+                entry = replace(entry, kind=f"hidden {entry.kind}", methods=())
+                entry = entry if entry.kind == "hidden function" else None
+            if entry:
+                found.append(entry)
         return tuple(found)
 
     def _entry(self, name, value):
@@ -861,7 +888,7 @@ def _is_wrapped(value):
 
 
 def _methods(kind):
-    """The public methods that a class of the user's has, without those of libraries"""
+    """The public methods that a class of the user's has, without those of libraries, and _kl"""
     found = []
     for base in kind.__mro__:
         top = base.__module__.partition(".")[0] if isinstance(base.__module__, str) else ""
@@ -871,7 +898,9 @@ def _methods(kind):
             if isinstance(value, (staticmethod, classmethod)):
                 value = value.__func__
             if isinstance(value, types.FunctionType) and (
-                not name.startswith("_") or name == "__call__"
+                not name.startswith("_")
+                or name == "__call__"
+                or ("kl" in name.lower() and not name.startswith("__"))
             ):
                 found.append(name)
     return list(dict.fromkeys(found))

@@ -340,7 +340,7 @@ class _Judge:
             return "-", "it takes one pair at a time"
         if reading.diagonal:
             if found.batch == "raises":
-                return "wrong", f"for a batch it raised {found.batch_text}"
+                return "wrong", f"for a batch it {found.batch_text}"
             return "wrong", (
                 "for a batch it gives neither one number an example, nor their sum or mean"
             )
@@ -644,10 +644,7 @@ class _Judge:
         called = f"{name}({', '.join(n.text for n in self.found.names)})"
         of = {"torch": "PyTorch tensors", "jax": "JAX arrays", "python": "plain numbers"}
         how = of.get(library, "NumPy arrays")
-        if failure.kind != "raised":
-            return f"{called}: {failure.text} when it was called with {how}"
-        said = f"raised {failure.text}"
-        return f"{called} {said} when it was called with {how}"
+        return f"{called} {failure.did} when it was called with {how}"
 
     # ---- an estimate
 
@@ -912,15 +909,34 @@ def choose(file, name=None):
     """The function of that name in an open file; without a name the one that is likely meant
 
     That is the only function, or the only one called like kl; where there are only classes, their
-    method called like kl, or forward.
+    method called like kl, or forward.  Names with an underscore in front come last.
     """
     if name is not None or file.functions():
         return sandbox.choose_function(file, name)
-    methods = [method for entry in file.entries() for method in entry.methods]
-    for like in ("kl", "forward", "__call__"):
-        alike = [m for m in methods if like in m.rpartition(".")[2].lower()]
+    entries = file.entries()
+    methods = [method for entry in entries for method in entry.methods]
+    hidden = [entry.name for entry in entries if entry.kind == "hidden function"]
+    short = {m: m.rpartition(".")[2].lower() for m in [*methods, *hidden]}
+    open_, closed = ([m for m in short if short[m].startswith("_") == h] for h in (False, True))
+    for alike in (
+        [m for m in open_ if "kl" in short[m]],
+        [m for m in closed if "kl" in short[m]],
+        [m for m in open_ if short[m] == "forward"],
+        [m for m in closed if short[m] == "__call__"],
+        hidden,
+    ):
         if len(alike) == 1:
             return file.function(alike[0])
+        if alike:
+            raise CannotRun(
+                f"{file.shown} has {len(alike)} methods that may be meant: {', '.join(alike)}. "
+                f"Name one, as in {file.shown}:{alike[0]}"
+            )
+    if methods:
+        raise CannotRun(
+            f"{file.shown} defines no function, and no method called like kl. "
+            f"Name a method, as in {file.shown}:{methods[0]}"
+        )
     return sandbox.choose_function(file, name)
 
 

@@ -496,6 +496,11 @@ class Failure(Exception):
         super().__init__(text)
 
     @property
+    def did(self):
+        """What it did, as a verb: "raised ...", "returned no number ..." """
+        return f"raised {self.text}" if self.kind == "raised" else self.text
+
+    @property
     def scalar(self):
         return any(words in self.text for words in _SCALAR_ONLY)
 
@@ -542,11 +547,11 @@ class Trial:
             return trees[0]
         paths = set(trees[0])
         if any(set(tree) != paths for tree in trees):
-            raise Failure("its answers differ in structure from pair to pair")
+            raise Failure("returned other structures for other pairs", "other")
         try:
             return {path: np.stack([tree[path] for tree in trees]) for path in trees[0]}
         except ValueError:
-            raise Failure("its answers differ in shape from pair to pair") from None
+            raise Failure("returned other shapes for other pairs", "other") from None
 
     def observe(self, call, rng, sizes):
         """Call the function on fresh random arguments of these sizes.  Failure if it cannot."""
@@ -1284,9 +1289,9 @@ def _trial(call, found, rng, names, pattern, layout, shape, packing, keys, libra
             trial.observe(call, rng, sizes[:1])
             leaves = trial.seen[0][1]
             if not leaves:
-                raise Failure("it gave no number (is a `return` missing?)", "nothing")
+                raise Failure("returned no number (is a `return` missing?)", "nothing")
             if not any(np.all(np.isfinite(a)) for a in leaves.values()):
-                raise Failure("it gave no finite number", "not finite")
+                raise Failure("returned only nan or infinity", "not finite")
             trial.observe(call, rng, sizes[1:])
         except Failure as failure:
             found.failures[pattern, layout, lib, packing] = failure
@@ -1348,4 +1353,4 @@ def _note_batch(found, trial, pattern, batch):
     keys = [key for key in found.failures if key[0] == pattern and key[1] == "batch"]
     failure = found.failures[keys[0]] if keys else None
     found.batch = "scalar" if failure is None or failure.scalar else "raises"
-    found.batch_text = failure.text if failure else ""
+    found.batch_text = failure.did if failure else ""
