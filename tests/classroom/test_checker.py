@@ -650,6 +650,19 @@ def test_page_shows_what_is_printed(tmp_path):
     assert done.stdout == shown.partition("\n")[2]
 
 
+def test_each_law_on_the_page_runs_as_shown():
+    space, precision = {}, "def my_kl(mean_q, cov_q, mean_p, cov_p):"
+    (source,) = [block for block in ADAPTERS if "log_ratio + np.trace" in block]
+    exec(source.replace("np.trace(precision * cov_q)", "np.trace(precision @ cov_q)")
+         .replace("def kl(mean_q, cov_q, mean_p, cov_p):", precision)
+         .replace("(cov_q)[1] - np.linalg.slogdet(cov_p)", "(cov_p)[1] - np.linalg.slogdet(cov_q)"),
+         space)  # fmt: skip
+    first, second = [b for b in PAGE if "laws.affine" in b]
+    exec(first, space)
+    space["test_change_of_units"]()
+    exec(second, space)
+
+
 @pytest.mark.parametrize("library", ["torch", "scipy", "mpmath"])
 def test_adapter_on_the_page_is_right(library):
     if not find_spec(library):

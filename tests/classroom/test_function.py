@@ -353,7 +353,7 @@ class VAE:
     @staticmethod
     def kl_loss(mu): return mu
 class Needs:
-    def __init__(self, size): pass
+    def __init__(self, size): self.size = size + "cells"
     def encode(self, x): return x
 model = VAE()
 """
@@ -370,6 +370,7 @@ def test_file_lists_what_it_defines():
     assert [(e.name, e.kind) for e in file.entries()] == [
         ("EXERCISE", "value"),
         ("kl", "function"),
+        ("_hidden", "hidden function"),
         ("half", "function"),
         ("VAE", "class"),
         ("Needs", "class"),
@@ -377,7 +378,7 @@ def test_file_lists_what_it_defines():
     ]
     assert file.functions() == ["kl", "half"]
     assert file.value("EXERCISE") == 4 and file.value("nothing") is None
-    assert file.entries()[3].methods == ("VAE.encode", "VAE.kl_loss")
+    assert file.entries()[4].methods == ("VAE.encode", "VAE.kl_loss")
 
 
 def test_dotted_names_reach_methods():

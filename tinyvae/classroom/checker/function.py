@@ -444,15 +444,17 @@ def _libraries(f):
     found += _used(plain, space, set())
     found += [name for name in ("torch", "jax", "numpy", "math") if name in everywhere]
     found = ["python" if name == "math" else name for name in found]
-    if not set(found) & set(LIBRARIES) and _calls_tensor_methods(plain):
+    if not set(found) & set(LIBRARIES) and _calls_tensor_methods(plain, space):
         found = ["torch", "numpy"]
     return tuple(dict.fromkeys([n for n in found if n in LIBRARIES] or ["numpy"]))
 
 
-def _calls_tensor_methods(f):
-    """Whether f, in a file without a library, needs what tensors have and arrays have not"""
+def _calls_tensor_methods(f, space):
+    """Whether f, which uses no module at all, needs what tensors have and arrays have not"""
     code = _peek(f, "__code__")
     names = set(_ordered_names(code)) if isinstance(code, types.CodeType) else set()
+    if any(isinstance(space.get(name), types.ModuleType) for name in names):
+        return False  # mpmath.exp
     return bool(names & TENSOR_METHODS) and importlib.util.find_spec("torch") is not None
 
 
