@@ -345,7 +345,7 @@ say("on your own code: tinyvae check sampler FILE, tinyvae check vae FILE")
 #
 # ## Try it
 #
-# Try it: LAST_MISTAKE = "half-missing"
+# Try it: LAST_MISTAKE = "target-as-prediction"
 #
 # Which rows of 15.8 tell?
 #
