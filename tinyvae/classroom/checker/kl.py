@@ -390,14 +390,14 @@ class _Judge:
         for name, (whose, what) in zip(
             self.subject.reading.names, self.subject.reading.roles, strict=True
         ):
-            if whose in ("q", "both") and what in rd.VECTOR_SCALES:
+            if whose in ("q", "both") and what in rd.ALL_VECTOR_SCALES:
                 return name
         return "the variance"
 
     def range(self):
         """(low, high) of q's scale, in the user's parameter, beyond which a value is not right"""
         subject, laws = self.subject, self.laws
-        kind = next((k for k in subject.reading.scales if k in rd.VECTOR_SCALES), "var")
+        kind = next((k for k in subject.reading.scales if k in rd.ALL_VECTOR_SCALES), "var")
 
         def right(log_variance):
             cov = np.array([[np.exp(log_variance)]])

@@ -84,7 +84,7 @@ def form_of(reading):
     scale = kinds[0] if kinds else "cov"
     if not reading.diagonal:
         scale = "cov"
-    if scale in ("logprecision", "precision"):
+    if scale in ("logprecision", "precision", "softplus"):
         scale = "logvar" if scale == "logprecision" else "var"
     return Form(signature, scale, reading.prior, 1 if reading.layout == "number" else 0)
 
@@ -776,7 +776,9 @@ def limits(kl, pair):
     """A narrow q costs k/2 nats for every factor e; a wide one costs its trace, seen from p."""
 
     slope = 0.5 * np.trace(np.linalg.solve(pair.cov_p, pair.cov_q))
-    for near, far, of in ((1e-4, 1e-6, "var of q / 100"), (1e4, 1e6, "var of q * 100")):
+    # log(1 + exp(rho)) overflows from rho = 710: a wide q is then judged by the extremes
+    wide = (1e2, 1e4) if "softplus" in kl.reading.scales else (1e4, 1e6)
+    for near, far, of in ((1e-4, 1e-6, "var of q / 100"), (*wide, "var of q * 100")):
         there, further = (pair._replace(cov_q=t * pair.cov_q) for t in (near, far))
         values = kl(*there), kl(*further)
         expected = slope * (far - near) - 0.5 * pair.k * np.log(far / near)

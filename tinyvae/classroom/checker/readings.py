@@ -64,6 +64,7 @@ AMBIGUOUS = {
     ("logstd", "logvar"): "logs ls",
     ("logvar", "logstd"): "logv",
     ("logprecision",): "logprec logprecision logtau",
+    ("softplus", "logstd", "logvar"): "rho rhos ρ",
 }
 # fmt: on
 _EXPLICIT = {name: kind for kind, names in EXPLICIT.items() for name in names.split()}
@@ -75,6 +76,7 @@ FIRST = {"old", "to", "student", "pred", "predicted"}
 SECOND = {"new", "from", "fr", "target", "teacher", "ref", "reference", "true"}
 
 VECTOR_SCALES = ("logvar", "std", "var", "logstd", "precision", "logprecision")
+ALL_VECTOR_SCALES = (*VECTOR_SCALES, "softplus")  # the last only where a name suggests it
 MATRIX_SCALES = ("cov", "precision")
 IN_WORDS = {
     "mean": "means",
@@ -86,6 +88,7 @@ IN_WORDS = {
     "std": "standard deviations",
     "var": "variances",
     "logprecision": "log precisions",
+    "softplus": "standard deviations before the softplus",
     "sample": "a draw",
     "factor": "low-rank factors",
     "diagonal": "diagonals beside the low rank",
@@ -100,6 +103,7 @@ ONE = {
     "std": "a standard deviation",
     "var": "a variance",
     "logprecision": "a log precision",
+    "softplus": "a standard deviation before the softplus",
     "sample": "a draw",
 }
 
@@ -293,7 +297,7 @@ class Reading:
 
     @property
     def scales(self):
-        return [what for _, what in self.roles if what in (*VECTOR_SCALES, "cov", "cholesky")]
+        return [what for _, what in self.roles if what in (*ALL_VECTOR_SCALES, "cov", "cholesky")]
 
     @property
     def diagonal(self):
@@ -345,8 +349,14 @@ TO_COVARIANCE = {
     "std": np.square,
     "var": lambda v: v,
     "logprecision": lambda s: np.exp(-s),
+    "softplus": lambda s: np.logaddexp(0, s) ** 2,
     "diagonal": lambda v: v,
 }
+
+
+def _softplus_inverse(s):
+    """rho with log(1 + exp(rho)) = s"""
+    return s + np.log(-np.expm1(-s))
 
 
 def _diagonal_of(S):
@@ -364,6 +374,7 @@ FROM_COVARIANCE = {
     "std": lambda S: np.sqrt(_diagonal_of(S)),
     "var": _diagonal_of,
     "logprecision": lambda S: -np.log(_diagonal_of(S)),
+    "softplus": lambda S: _softplus_inverse(np.sqrt(_diagonal_of(S))),
     "diagonal": _diagonal_of,
 }
 
@@ -620,8 +631,8 @@ def _is_flat(values):
 
 _LETTERS = {
     "mean": "u", "cov": "mv", "precision": "vm", "cholesky": "l", "logvar": "v", "logstd": "v",
-    "std": "v", "var": "vm", "logprecision": "v", "sample": "z", "factor": "f", "diagonal": "v",
-    "noise": "g", "dimension": "k",
+    "std": "v", "var": "vm", "logprecision": "v", "softplus": "v", "sample": "z",
+    "factor": "f", "diagonal": "v", "noise": "g", "dimension": "k",
 }  # fmt: skip
 
 
@@ -735,7 +746,7 @@ def _kinds_for(i, pattern, names, any_kind):
         kinds = ["var" if letter == "v" and k == "cov" else "cov" if letter == "m" and k == "var"
                  else k for k in names[i].kinds]  # fmt: skip
         return tuple(k for k in kinds if k in of_letter) or of_letter
-    first = [k for k in names[i].kinds if k in of_letter]
+    first = [k for k in names[i].kinds if k in of_letter or (k == "softplus" and letter == "v")]
     return tuple(dict.fromkeys([*first, *of_letter]))
 
 
@@ -750,6 +761,7 @@ def candidates(trial, names, any_kind=False):
             explicit = [names[i].explicit for i in open_]
             free = [
                 {kind for kind, fixed in zip(kinds, explicit, strict=True) if not fixed}
+                - {"softplus"}
                 for kinds in chosen
             ]
             alike = [kinds for kinds, one in zip(chosen, free, strict=True) if len(one) <= 1]
