@@ -1,7 +1,7 @@
 """Is this bound on log p(x) right?  log( 1/S sum_s w_s ), from log-weights or from their parts.
 
-    >>> findings = judge(LocalFunction(lambda log_w: np.mean(log_w)))
-    >>> findings.right, findings.names
+    findings = judge(LocalFunction(lambda log_w: np.mean(log_w)))
+    findings.right, findings.names
     (False, ['mean-of-logs'])
 
 log w_s = log p(x|z_s) + log p(z_s) - log q(z_s|x).  The answer is compared with what is right and

@@ -1,10 +1,10 @@
 """Is this loss of a VAE right?  R + beta K, with one reduction for both, or the term that is off.
 
-    >>> def loss(x, x_hat, mu, logvar):
+    def loss(x, x_hat, mu, logvar):
     ...     kl = 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(1)
     ...     return np.mean(((x - x_hat) ** 2).sum(1) - kl)
-    >>> findings = judge(LocalFunction(loss))
-    >>> findings.right, findings.names
+    findings = judge(LocalFunction(loss))
+    findings.right, findings.names
     (False, ['kl-subtracted'])
 
 A loss is a R + b K + c, R a reconstruction term and K a KL.  The pictures move alone, then mu and

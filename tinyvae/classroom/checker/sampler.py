@@ -1,7 +1,7 @@
 """Is this sampler of z ~ N(mu, sigma^2) right?  Moments, freshness, independence, gradient.
 
-    >>> findings = judge(LocalFunction(lambda mu, logvar, eps: mu + np.exp(logvar) * eps))
-    >>> findings.right, findings.names
+    findings = judge(LocalFunction(lambda mu, logvar, eps: mu + np.exp(logvar) * eps))
+    findings.right, findings.names
     (False, ['std-is-exp-logvar'])
 
 With the noise as an argument all is exact: (z - mu) / eps is the standard deviation.  Without, many

@@ -1,6 +1,6 @@
 """Is this VAE right?  Its loss against minus the ELBO, from its own encode and decode.
 
-    >>> findings = judge(LocalFile({"__name__": "here", "model": model}), "model")
+    findings = judge(LocalFile({"__name__": "here", "model": model}), "model")
 
 The model gives q(z|x) = N(mu, sigma^2) and the decoder's answer at any z.  With the same noise the
 loss must be a R + b K to rounding; where the noise cannot be repeated, its mean must be that within
