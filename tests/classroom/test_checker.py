@@ -175,7 +175,7 @@ def test_right_in_torch():
 
     for f in (adapter, loss):
         report = checker.check_kl(f)
-        assert report.right and "PyTorch float64" in report.takes
+        assert report.right and "PyTorch tensors, double precision" in report.takes
 
 
 @pytest.mark.skipif(not find_spec("jax"), reason="JAX is not installed")

@@ -1162,6 +1162,7 @@ def entries_in_words(names):
 def _entry_of_answer(answer):
     entry = {
         "averaged twice": "averaged-twice",
+        "example / B": "averaged-twice",
         "mean over dimensions": "mean-over-dimensions",
         "mean of everything": "mean-over-dimensions",
         "sum and mean": "mean-over-dimensions",
