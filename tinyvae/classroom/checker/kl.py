@@ -568,7 +568,8 @@ class _Judge:
             inside = f"{name} in [{_bound(low)}, {_bound(high)}]"
             what = diagnosis.outside(self.subject, low, high)
             return Diagnosis(
-                (f"Right for {inside}, {what[0]} outside.", *what[1:]), what.names, self.reading,
+                (f"Right for {inside}, {what[0]} outside.", *what[1:],
+                 *diagnosis.entries_in_words(what.names)), what.names, self.reading,
                 "extremes",
             )  # fmt: skip
         if "gradient" in self.breaches and values:
