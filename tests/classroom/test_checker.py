@@ -202,11 +202,18 @@ def test_mistake_is_refused_and_called_by_its_name(bug):
     assert bug.title in str(report)
 
 
+# A floor under the batch's mean and under a single pair at once: seen, and described by its batch.
+REFUSED_UNDER_ANOTHER_NAME = {"free-bits-on-the-mean"}
+
+
 @pytest.mark.parametrize("signature", ["diagonal", "standard-normal"])
 def test_mistake_is_named_in_the_other_signatures(signature):
     for bug in bugs.in_area("kl")[::3]:
         report = checker.check_kl(matrix.given(bug.f, signature), signature, examples=8)
-        assert report.right or bug.name in report.names, f"{bug.name}\n{report}"
+        if bug.name in REFUSED_UNDER_ANOTHER_NAME:
+            assert not report.right and report.diagnosis, f"{bug.name}\n{report}"
+        else:
+            assert report.right or bug.name in report.names, f"{bug.name}\n{report}"
 
 
 @pytest.mark.parametrize("low, high", [(-20, 40), (-40, 20)])
