@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,13 @@ SECTIONS = [
     ("Glossary", "docs/glossary.html"),
     ("API", "api/tinyvae.html"),
 ]
-DOCUMENTED = ["tinyvae", "tinyvae.network", "tinyvae.oracles", "tinyvae.classroom"]
+DOCUMENTED = [
+    "tinyvae",
+    "tinyvae.network",
+    "tinyvae.beyond",
+    "tinyvae.oracles",
+    "tinyvae.classroom",
+]
 
 
 @dataclass
@@ -90,7 +97,7 @@ def documents():
     """The Markdown files of docs/, and those at the top that readers are sent to."""
     files = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "RELIABILITY.md", ROOT / "CHANGELOG.md",
              ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md", ROOT / "data" / "README.md",
-             ROOT / "benchmarks" / "RESULTS.md"]  # fmt: skip
+             *sorted((ROOT / "benchmarks").glob("*.md"))]  # fmt: skip
     for file in files:
         if file.exists():
             near = file.relative_to(ROOT).as_posix()
@@ -195,11 +202,10 @@ def write_api(folder):
     """The reference of all public functions, from their docstrings."""
     import pdoc
 
-    pdoc.render.configure(
-        docformat="restructuredtext", footer_text=f"tinyvae {tinyvae.__version__}"
-    )
-    public = ["tinyvae", "!tinyvae.lessons", "!tinyvae.datasets"]
-    pdoc.pdoc(*public, output_directory=folder / "api")
+    pdoc.render.configure(docformat="markdown", footer_text=f"tinyvae {tinyvae.__version__}")
+    with warnings.catch_warnings():  # of types that are imported for annotations alone
+        warnings.simplefilter("ignore")
+        pdoc.pdoc(*DOCUMENTED, output_directory=folder / "api")
 
 
 def main(argv=None):
