@@ -431,7 +431,8 @@ check("step 1e-5", flat(differences), flat(exact), tolerance=1e-8)
 say("... until rounding takes over")
 digits_best, digits_smallest = (max(0, int(-np.log10(e))) for e in (errors[best], errors[0]))
 check_less("right digits: 1e-14, best", digits_smallest, digits_best, decimals=0)
-say(f"the best step is near {steps[best]:.0e}")
+decade = 10.0 ** np.floor(np.log10(steps[best]) + 1e-9)  # which step is best depends on rounding
+say(f"the best step is between {decade:.0e} and {10 * decade:.0e}")
 
 # %%
 complex_error = relative_error(flat(wide_grads), flat(exact)).max()
@@ -444,7 +445,7 @@ axis.text(1e-14, complex_error * 2, "complex step, 1e-30", color=ORANGE)
 axis.text(3e-13, 3e-7, "rounding:\n1e-16 / step", color="0.3")
 axis.text(1e-4, 3e-6, "truncation:\nstep squared", color="0.3", ha="right")
 axis.set(
-    title=f"The best step is near {steps[best]:.0e}: smaller is not better",
+    title=f"The best step is near {decade:.0e}: smaller is not better",
     xlabel="step of the finite difference (units of a weight)",
     ylabel="largest relative error of the gradient",
 )
